@@ -1,0 +1,31 @@
+"""Takes finished scan files from an instrument to where they are safe.
+
+One flow, left to right; a room (a module or a package) knows only what stands below it:
+
+    sources/observer ── hint ──┐
+                               ├─ intake ─> backlog ─> worker ─> transfer ─> receipt ─> settling
+    sources/rescan ── finding ─┘                          │                      │
+                                                      activity ─> views       ledger
+
+    cli          one file a command, wiring only
+    daemon       puts the parts together; the order of starting and stopping
+    config       YAML to frozen models; no room below sees them
+    sources      observer (hints), rescan (the walk), intake (both become a backlog, cycles fixed)
+    worker       a lane of threads for each destination: take, transfer, receipt
+    views        dashboard, log, status: printers of one snapshot
+    startup      starting at log-on
+    settling     the end of a file: all receipts in, source moved into place or removed
+    backlog      bounded, ordered, one entry a file version
+    transfer     one batch of files to one destination, up to the checksum record
+    outage       the state of a destination, and what to do about an error
+    ledger       SQLite: receipts, cycles of waiting files, reasons
+    activity     news through one sink, folded into a snapshot
+    inspection   path and stat to a finished file, or the reason why not
+    destination  where a file goes: templates, cycles, conflict names
+    checksums    algorithms and records
+    platform     the only rooms that ask which system this is
+    errors       what an operator reads
+    model        the words of the contract as frozen types
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,212 @@
+"""The words of the contract as frozen types; nothing here touches a disk.
+
+Sizes are in bytes, durations in seconds, times of files in nanoseconds since the epoch as the
+system gives them, all other times in seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+SCAN_FOLDER = "bluesky_scans"
+"""The name of a scan folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells one version of a file from another without reading it.
+
+    The device is left out: its number may change when the computer starts again, and the
+    path that a fingerprint goes with already tells the volume.
+    """
+
+    size: int
+    mtime_ns: int
+    identity: str
+    """The inode or file id, in hexadecimal (it may not fit in 64 bits)."""
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> Fingerprint:
+        """Take the fingerprint that a look at a file shows."""
+        return cls(stat.st_size, stat.st_mtime_ns, f"{stat.st_ino:x}")
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedFile:
+    """A file below a scan folder that its producer has marked read-only."""
+
+    root: str
+    """The data root it was found below."""
+    experiment: str
+    """The path from the data root to the scan folder; may be empty, or several folders deep."""
+    scan_folder: str
+    """The scan folder's name as it is written on this disk."""
+    relative: str
+    """The path from the scan folder to the file."""
+    fingerprint: Fingerprint
+
+    @property
+    def path(self) -> str:
+        """The full local path."""
+        return os.path.join(self.root, self.experiment, self.scan_folder, self.relative)
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """A digest and the name of its algorithm, both in lower case."""
+
+    algorithm: str
+    digest: str
+
+    def __str__(self) -> str:
+        """Show it as `sha256:01ab...`."""
+        return f"{self.algorithm}:{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivePath:
+    """A place at a destination; a type of its own, so that it is never taken for a source."""
+
+    fixed: str
+    """The folder that must be there already, or the place counts as unreachable: the template's
+    fixed part, with the cycle's folder where the template names one."""
+    folder: str
+    """Where the template has been written out: the experiment's folder, home of its manifest."""
+    relative: str
+    """The path from `folder` to the file."""
+
+    @property
+    def path(self) -> str:
+        """The full path."""
+        return os.path.join(self.folder, self.relative)
+
+    @property
+    def parent(self) -> str:
+        """The folder that holds the file."""
+        return os.path.dirname(self.path)
+
+    def renamed(self, name: str) -> ArchivePath:
+        """Return the place beside this one with another file name."""
+        relative = os.path.join(os.path.dirname(self.relative), name)
+        return ArchivePath(self.fixed, self.folder, relative)
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A finished file on its way to one destination."""
+
+    file: FinishedFile
+    destination: str
+    place: ArchivePath
+    earlier: tuple[ArchivePath, ...] = ()
+    """Places in earlier cycles where a life before a lost ledger may have put it already."""
+
+    def received(
+        self, place: ArchivePath, checksums: Iterable[Checksum], manner: Manner
+    ) -> Arrival:
+        """Say that a verified, durable copy is at `place`."""
+        return Arrival(self, place, tuple(checksums), manner)
+
+
+class Manner(enum.StrEnum):
+    """How a copy came to its place."""
+
+    COPIED = "copied"
+    ADOPTED = "adopted"
+    """The same content was there already."""
+    RENAMED = "renamed"
+    """The source itself was moved into place."""
+    UNFLUSHED = "unflushed"
+    """Renamed, where the system can't flush a read-only file; another copy is the flushed one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A verified copy at a destination that no receipt tells of yet."""
+
+    transfer: Transfer
+    place: ArchivePath
+    checksums: tuple[Checksum, ...]
+    manner: Manner
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether it had to be kept beside another file of its name."""
+        planned = (self.transfer.place, *self.transfer.earlier)
+        return os.path.basename(self.place.path) not in {os.path.basename(p.path) for p in planned}
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The proof that one destination holds a verified copy."""
+
+    source: str
+    experiment: str
+    fingerprint: Fingerprint
+    destination: str
+    path: str
+    folder: str
+    """The experiment's folder at the destination, which the path of a manifest line starts from."""
+    checksums: tuple[Checksum, ...]
+    archived_at: float
+    seconds: float
+    """From the mark (or, where the system doesn't tell, the first look) to this receipt."""
+    attempts: int
+    manner: Manner
+    conflict: bool = False
+
+    @property
+    def checksum(self) -> Checksum:
+        """The checksum that counts: the first."""
+        return self.checksums[0]
+
+
+class DestinationState(enum.StrEnum):
+    """What a destination is like now."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    FULL = "full"
+    STALLED = "stalled"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """The one reason why a file stays behind, and what can be done about it."""
+
+    source: str
+    reason: str
+    mend: str
+    since: float
+    destination: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stranded:
+    """An unfinished file that nobody has touched for a long time."""
+
+    path: str
+    size: int
+    modified_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WalkResult:
+    """What one rescan found."""
+
+    finished: int = 0
+    """Finished files that are not archived yet: the backlog, as true as it gets."""
+    size: int = 0
+    oldest: float | None = None
+    """The modification time of the oldest of them."""
+    unfinished: int = 0
+    stranded: tuple[Stranded, ...] = ()
+    """The first of the stranded files, oldest first."""
+    stranded_count: int = 0
+    folders: int = 0
+    seconds: float = 0.0
+    errors: tuple[str, ...] = field(default=())
+    """Folders that could not be read, each with its reason."""

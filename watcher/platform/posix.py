@@ -1,0 +1,238 @@
+"""Linux and its kin."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import resource
+import signal
+import stat as st
+from collections.abc import Callable, Iterator
+
+from watcher.errors import SourceBusy, SourceChanged
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+_NO_SUCH_FLAG = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+def _rename(old: str, new: str, old_folder: int | None, new_folder: int | None) -> None:
+    """Call renameat2(2), which the standard library doesn't offer."""
+    call = getattr(_libc, "renameat2", None)
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), new)
+    where = [_AT_FDCWD if folder is None else folder for folder in (old_folder, new_folder)]
+    if call(where[0], os.fsencode(old), where[1], os.fsencode(new), _RENAME_NOREPLACE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), old, None, new)
+
+
+def _move(old: str, new: str, old_folder: int | None = None, new_folder: int | None = None) -> None:
+    """Rename without replacing; where a file system doesn't know how, link and unlink."""
+    try:
+        _rename(old, new, old_folder, new_folder)
+        return
+    except OSError as error:
+        if error.errno not in _NO_SUCH_FLAG:
+            raise
+    try:
+        os.link(old, new, src_dir_fd=old_folder, dst_dir_fd=new_folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in {errno.EPERM, *_NO_SUCH_FLAG}:
+            raise NotImplementedError(
+                f"neither renaming without replacing nor linking works at {new}"
+            ) from error
+        raise
+    os.unlink(old, dir_fd=old_folder)
+
+
+class Posix:
+    """Linux and its kin, behind `watcher.platform.System`."""
+
+    name = "posix"
+
+    def prepare(self) -> None:
+        """Ignore SIGIO, which breaking a lease sends, and allow as many open files as may be."""
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+    def native(self, path: str) -> str:
+        """Make a path absolute."""
+        return os.path.abspath(path)
+
+    def plain(self, path: str) -> str:
+        """Return it as it is."""
+        return path
+
+    def same_name(self, one: str, other: str) -> bool:
+        """Compare byte for byte."""
+        return one == other
+
+    def is_marked(self, stat: os.stat_result) -> bool:
+        """No write bit at all."""
+        return not stat.st_mode & 0o222
+
+    def is_plain_file(self, stat: os.stat_result) -> bool:
+        """Tell whether this is a regular file."""
+        return st.S_ISREG(stat.st_mode)
+
+    def is_plain_folder(self, stat: os.stat_result) -> bool:
+        """Tell whether this is a folder."""
+        return st.S_ISDIR(stat.st_mode)
+
+    def marked_at(self, stat: os.stat_result) -> float:
+        """Return when mode or content changed last."""
+        return stat.st_ctime
+
+    def volume(self, path: str) -> int:
+        """Return the device number."""
+        return os.stat(path).st_dev
+
+    def is_mount_point(self, path: str) -> bool:
+        """Tell whether another file system is mounted at `path`."""
+        return os.path.ismount(path)
+
+    def open_source(self, root: str, path: str) -> int:
+        """Walk down by descriptors; a read lease tells whether anyone has it open for writing.
+
+        Where leases don't exist (network and FUSE file systems, another user's file) nobody can
+        tell, and the fingerprint taken before and after the copy is all there is.
+        """
+        with _folder_below(root, os.path.dirname(path)) as folder:
+            descriptor = os.open(os.path.basename(path), _FILE, dir_fd=folder)
+        try:
+            _refuse_writers(descriptor, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def open_for_reading(self, path: str) -> int:
+        """Open without following a link or waiting for a pipe."""
+        return os.open(path, _FILE)
+
+    def forget_cached(self, descriptor: int) -> None:
+        """POSIX_FADV_DONTNEED starts write-back of dirty pages and drops clean ones."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def create_part(self, path: str) -> int:
+        """Create it exclusively, private to this user."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(path, flags, 0o600)
+
+    def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
+        """Set the times, flush, close; the result of each is checked."""
+        try:
+            os.utime(descriptor, ns=times_ns)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def mark(self, path: str) -> None:
+        """Readable by all, writable by none, as the producer marks its files."""
+        os.chmod(path, 0o444)
+
+    def publish(self, part: str, path: str) -> None:
+        """Rename with RENAME_NOREPLACE, else link and unlink."""
+        _move(part, path)
+
+    def flush_file(self, path: str) -> bool:
+        """Flush a file through a descriptor that can only read."""
+        descriptor = os.open(path, _FILE)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return True
+
+    def flush_folder(self, path: str) -> None:
+        """Flush the names in a folder; some network file systems have no such thing."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in _NO_SUCH_FLAG:
+                raise
+        finally:
+            os.close(descriptor)
+
+    def remove_part(self, path: str) -> None:
+        """Unlink."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+    def remove_source(
+        self, root: str, path: str, is_same: Callable[[os.stat_result], bool]
+    ) -> None:
+        """Look through the folder's descriptor, unlink through the same descriptor, flush it."""
+        name = os.path.basename(path)
+        with _folder_below(root, os.path.dirname(path)) as folder:
+            if not is_same(os.stat(name, dir_fd=folder, follow_symlinks=False)):
+                raise SourceChanged("changed before it could be removed", path=path)
+            os.unlink(name, dir_fd=folder)
+            os.fsync(folder)
+
+    def move_source(
+        self, root: str, path: str, target: str, is_same: Callable[[os.stat_result], bool]
+    ) -> None:
+        """Rename through the descriptors of both folders, then look at what was moved."""
+        name, new = os.path.basename(path), os.path.basename(target)
+        with (
+            _folder_below(root, os.path.dirname(path)) as folder,
+            _opened(os.open(os.path.dirname(target), _FOLDER)) as destination,
+        ):
+            if not is_same(os.stat(name, dir_fd=folder, follow_symlinks=False)):
+                raise SourceChanged("changed before it could be moved", path=path)
+            _move(name, new, folder, destination)
+            if not is_same(os.stat(new, dir_fd=destination, follow_symlinks=False)):
+                _move(new, name, destination, folder)
+                raise SourceChanged("was replaced while it was moved", path=path)
+            os.fsync(destination)
+            os.fsync(folder)
+
+
+@contextlib.contextmanager
+def _opened(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _folder_below(root: str, folder: str) -> Iterator[int]:
+    """Open a folder below `root` segment by segment, so that no link can lead elsewhere."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        relative = os.path.relpath(folder, root)
+        for segment in [] if relative == os.curdir else relative.split(os.sep):
+            if segment == os.pardir:
+                raise OSError(errno.ELOOP, "leads out of the data root", folder)
+            deeper = os.open(segment, _FOLDER, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = deeper
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_writers(descriptor: int, path: str) -> None:
+    """Take a read lease and give it back: the kernel refuses it while a writer has the file open."""
+    if not st.S_ISREG(os.fstat(descriptor).st_mode):
+        raise SourceChanged("is no regular file any more", path=path)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            raise SourceBusy("is still open for writing in another program", path=path) from error
+        return
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)

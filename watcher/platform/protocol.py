@@ -1,0 +1,123 @@
+"""What every operating system must be able to do for the program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+
+class System(Protocol):
+    """One operating system; errors are `OSError`, with `winerror` where Windows gives one."""
+
+    name: str
+
+    def prepare(self) -> None:
+        """Set up this process, once, in its main thread, before anything else is called."""
+
+    # Names and paths
+
+    def native(self, path: str) -> str:
+        r"""Make a path absolute and fit for any length (`\\?\` on Windows); done once, at the wiring."""
+
+    def plain(self, path: str) -> str:
+        """Undo `native`: the path as a person writes it, for screens, logs and records."""
+
+    def same_name(self, one: str, other: str) -> bool:
+        """Tell whether two names mean the same entry of a local folder."""
+
+    # Looking
+
+    def is_marked(self, stat: os.stat_result) -> bool:
+        """Tell whether the read-only mark is set, from a stat alone, never from a failed open."""
+
+    def is_plain_file(self, stat: os.stat_result) -> bool:
+        """Tell whether this is a regular file: no link, junction, pipe or device."""
+
+    def is_plain_folder(self, stat: os.stat_result) -> bool:
+        """Tell whether this is a real folder: no link, no junction, no mount of elsewhere."""
+
+    def marked_at(self, stat: os.stat_result) -> float:
+        """Return when the file was marked, as near as the system tells, in seconds."""
+
+    def volume(self, path: str) -> int:
+        """Return the number of the volume that holds `path`."""
+
+    def is_mount_point(self, path: str) -> bool:
+        """Tell whether another file system is mounted at `path`."""
+
+    # Reading a source
+
+    def open_source(self, root: str, path: str) -> int:
+        """Open a file below `root` for reading, following no link on the way, waiting for nothing.
+
+        Raises:
+            SourceBusy: somebody has it open for writing, where the system can tell.
+            OSError: any other reason; a link in the path counts as `ELOOP`.
+
+        """
+
+    def open_for_reading(self, path: str) -> int:
+        """Open a copy for reading, without following a link in its last segment."""
+
+    def forget_cached(self, descriptor: int) -> None:
+        """Start write-back of the file and drop what is cached of it, where the system allows."""
+
+    # Writing a copy
+
+    def create_part(self, path: str) -> int:
+        """Create a temporary file for writing: exclusive, private, hidden on Windows."""
+
+    def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
+        """Set the times, flush to the disk, close. The descriptor is closed even on an error."""
+
+    def mark(self, path: str) -> None:
+        """Set the read-only mark (and, on Windows, show a file that was hidden as a part)."""
+
+    def publish(self, part: str, path: str) -> None:
+        """Rename without ever replacing.
+
+        Raises:
+            FileExistsError: `path` is taken.
+            NotImplementedError: this file system has no safe way; the message says why.
+
+        """
+
+    def flush_file(self, path: str) -> bool:
+        """Flush a read-only file; returns False where the system can't (Windows)."""
+
+    def flush_folder(self, path: str) -> None:
+        """Make the names in a folder durable, where the system has such a thing."""
+
+    def remove_part(self, path: str) -> None:
+        """Remove a temporary file of ours, marked or not; it is no error if it is gone."""
+
+    # The end of a source
+
+    def remove_source(
+        self, root: str, path: str, is_same: Callable[[os.stat_result], bool]
+    ) -> None:
+        """Remove a read-only file that never passes through a writable state under its own name.
+
+        Args:
+            root: the data root; no link is followed below it.
+            path: the file.
+            is_same: shown the last look at the file; False stops the removal.
+
+        Raises:
+            SourceChanged: the last look showed another file.
+            OSError: it could not be removed.
+
+        """
+
+    def move_source(
+        self, root: str, path: str, target: str, is_same: Callable[[os.stat_result], bool]
+    ) -> None:
+        """Rename a source into place without replacing; looked at again, and put back if it is another.
+
+        Raises:
+            SourceChanged: it was another file than `is_same` accepts.
+            FileExistsError: `target` is taken.
+            OSError: it could not be moved (`EXDEV`: not on one volume after all).
+
+        """
