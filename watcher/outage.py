@@ -1,0 +1,320 @@
+"""The state of one destination, what an error means, and how long to wait.
+
+The only home of tenacity. An error is judged in one place (`fault_of`), by Windows' number before
+errno. Whether a destination is down is not guessed from a number alone: a probe of the
+destination decides. If it fails, that is an outage, and all files wait for one probing thread; if
+it succeeds, the error was one file's own, which backs off alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import errno
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import tenacity
+from tenacity.wait import wait_exponential_jitter
+
+from watcher.activity import Activity, DestinationChanged
+from watcher.errors import DestinationDown, SourceBusy, WatcherError
+from watcher.model import DestinationState
+
+
+class Fault(enum.Enum):
+    """What kind of trouble an error means."""
+
+    OUTAGE = "can't be reached"
+    FULL = "is full"
+    DENIED = "denies access"
+    BUSY = "is in use by another program"
+    UNKNOWN = "failed"
+
+
+_WINERRORS = {
+    Fault.OUTAGE: {3, 21, 51, 53, 54, 55, 58, 59, 64, 65, 67, 71, 121, 170, 1117, 1130, 1167, 1203}
+    | {1219, 1222, 1231, 1232, 1233, 1236, 1265, 1311, 1326, 1792, 2250, 2404},
+    Fault.FULL: {39, 112, 1295},
+    Fault.DENIED: {5, 19, 65, 1307, 1314},
+    Fault.BUSY: {32, 33},
+}
+_ERRNOS = {
+    Fault.OUTAGE: {
+        *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET),
+        *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ECONNREFUSED),
+        *(errno.ECONNABORTED, errno.EPIPE, errno.ENXIO, errno.ENODEV),
+        *(getattr(errno, n) for n in ("EHOSTDOWN", "EREMOTEIO") if hasattr(errno, n)),
+    },
+    Fault.FULL: {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EMFILE, errno.ENFILE},
+    Fault.DENIED: {errno.EACCES, errno.EPERM, errno.EROFS},
+    Fault.BUSY: {errno.EBUSY, errno.ETXTBSY, errno.EAGAIN},
+}
+
+
+def fault_of(error: BaseException) -> Fault:
+    """Say what kind of trouble an error from a destination means."""
+    if isinstance(error, SourceBusy):
+        return Fault.BUSY
+    if isinstance(error, DestinationDown) and isinstance(error.__cause__, OSError):
+        return fault_of(error.__cause__)
+    if isinstance(error, DestinationDown):
+        return Fault.OUTAGE
+    if not isinstance(error, OSError):
+        return Fault.UNKNOWN
+    number = getattr(error, "winerror", None)
+    table, value = (_WINERRORS, number) if number else (_ERRNOS, error.errno)
+    return next((fault for fault, values in table.items() if value in values), Fault.UNKNOWN)
+
+
+def words_of(error: BaseException) -> tuple[str, str]:
+    """Say an error in plain words, and what to do about it."""
+    if isinstance(error, WatcherError):
+        place = f": {error.path}" if error.path and error.path not in error.what else ""
+        return f"{error.what}{place}", error.mend
+    if not isinstance(error, OSError):
+        return f"{type(error).__name__}: {error}", "please report this; the file is kept"
+    fault = fault_of(error)
+    place = error.filename2 or error.filename
+    number = getattr(error, "winerror", None)
+    detail = f"{error.strerror} (Windows error {number})" if number else f"{error.strerror}"
+    return f"{detail}{f': {place}' if place else ''}", _MENDS[fault]
+
+
+_MENDS = {
+    Fault.OUTAGE: "check the network and the server; it goes on by itself",
+    Fault.FULL: "free some space there; it goes on by itself",
+    Fault.DENIED: "give the account that runs the watcher the right to write there",
+    Fault.BUSY: "close the program that has it open; it goes on by itself",
+    Fault.UNKNOWN: "it is tried again; look at the path by hand if this stays",
+}
+
+
+class Stopped(Exception):  # noqa: N818 - no error: the way out of a wait
+    """The program stops; whoever waits ends at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How to wait between attempts: exponentially, with jitter, interrupted by stopping."""
+
+    initial: float
+    """Seconds before the second attempt."""
+    maximum: float
+    """Seconds between attempts at the most."""
+    stop: threading.Event
+
+    _BUSY = 0.05
+
+    def delay(self, attempts: int, fault: Fault) -> float:
+        """Return how many seconds to wait after so many attempts at one file."""
+        initial = min(self._BUSY, self.initial) if fault is Fault.BUSY else self.initial
+        state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+        state.attempt_number = attempts
+        return min(self.maximum, self._waiting(initial)(state))
+
+    def until_it_works(
+        self, attempt: Callable[[], None], failed: Callable[[BaseException], None]
+    ) -> None:
+        """Call `attempt` until it raises no OSError or DestinationDown any more.
+
+        Args:
+            attempt: what to try.
+            failed: told each error.
+
+        Raises:
+            Stopped: the program stops.
+
+        """
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            if error is not None:
+                failed(error)
+
+        tenacity.Retrying(
+            wait=self._waiting(self.initial),
+            sleep=self._sleep,
+            retry=tenacity.retry_if_exception_type((OSError, DestinationDown)),
+            before_sleep=tell,
+        )(attempt)
+
+    def _waiting(self, initial: float) -> wait_exponential_jitter:
+        return wait_exponential_jitter(initial=initial, max=self.maximum, jitter=initial)
+
+    def _sleep(self, seconds: float) -> None:
+        if self.stop.wait(min(seconds, self.maximum)):
+            raise Stopped
+
+
+class Pulses:
+    """Who is inside a call to which destination, and when it last moved; durations only."""
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._beats: dict[int, tuple[str, float]] = {}
+        self._tokens = itertools.count()
+
+    @contextlib.contextmanager
+    def watching(self, destination: str) -> Iterator[Callable[[], None]]:
+        """Watch the calls to a destination made inside; call what is given whenever it moves."""
+        token = next(self._tokens)
+
+        def beat() -> None:
+            self._beats[token] = (destination, time.monotonic())
+
+        beat()
+        try:
+            yield beat
+        finally:
+            del self._beats[token]
+
+    def stillness(self) -> dict[str, float]:
+        """Return for each destination in use for how many seconds nothing has moved there."""
+        now, still = time.monotonic(), dict[str, float]()
+        for destination, at in list(self._beats.values()):
+            still[destination] = min(now - at, still.get(destination, float("inf")))
+        return still
+
+
+class Gate:
+    """The state of one destination: closed in an outage, opened by the one probe for all."""
+
+    def __init__(
+        self,
+        name: str,
+        probe: Callable[[bool], None],
+        patience: Patience,
+        activity: Activity,
+        opened: Callable[[], None],
+    ) -> None:
+        """Begin closed: the first who waits probes.
+
+        Args:
+            name: the destination.
+            probe: raises OSError or DestinationDown if the destination can't be used; with True
+                it also tries to write there.
+            patience: how to wait between probes.
+            activity: told of transitions.
+            opened: called when an outage is over.
+
+        """
+        self.name = name
+        self._probe = probe
+        self._patience = patience
+        self._activity = activity
+        self._opened = opened
+        self._condition = threading.Condition()
+        self._is_open = False
+        self._is_probing = False
+        self._was_down = False
+        self._said: tuple[DestinationState, str] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the destination can be used, as far as is known."""
+        return self._is_open
+
+    @property
+    def words(self) -> str:
+        """The last error in plain words; empty when there is none."""
+        return self._said[1] if self._said else ""
+
+    def wait(self) -> bool:
+        """Wait until the destination can be used; one of those who wait probes for all.
+
+        Returns:
+            False when the program stops.
+
+        """
+        while not self._patience.stop.is_set():
+            with self._condition:
+                if self._is_open:
+                    return True
+                if self._is_probing:
+                    self._condition.wait()
+                    continue
+                self._is_probing = True
+            self._probe_for_all()
+        return False
+
+    def wake(self) -> None:
+        """Make all who wait look at the stop event."""
+        with self._condition:
+            self._condition.notify_all()
+
+    def failed(self, error: BaseException) -> bool:
+        """Judge an error met while using the destination.
+
+        Returns:
+            True if the destination is down; False if it answers, so that the fault is the file's.
+
+        """
+        try:
+            self._probe(True)
+        except (OSError, DestinationDown) as second:
+            self._down(second)
+            return True
+        if fault_of(error) is Fault.FULL:
+            self._say(DestinationState.FULL, error)
+        return False
+
+    def look(self) -> None:
+        """Look at an idle destination, so that an outage shows before a file needs it."""
+        try:
+            self._probe(False)
+        except (OSError, DestinationDown) as error:
+            self._down(error)
+
+    def succeeded(self) -> None:
+        """Say that the destination took something: whatever was wrong with it is over."""
+        if self._said is None or self._said[0] is not DestinationState.ONLINE:
+            self._say(DestinationState.ONLINE, None)
+
+    def stalled(self, seconds: float) -> None:
+        """Say that a call to the destination hasn't moved for so long."""
+        self._say(DestinationState.STALLED, DestinationDown(f"no answer for {seconds:.0f} s"))
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether a call to it hangs."""
+        return self._said is not None and self._said[0] is DestinationState.STALLED
+
+    def moved(self) -> None:
+        """Say that a stalled destination answers again; the next call shows how it is."""
+        if self.is_stalled:
+            self._say(DestinationState.ONLINE if self._is_open else DestinationState.OFFLINE, None)
+
+    def _probe_for_all(self) -> None:
+        was_down = self._was_down
+        try:
+            self._patience.until_it_works(lambda: self._probe(self._was_down), self._down)
+        except Stopped:
+            return
+        else:
+            self._say(DestinationState.ONLINE, None)
+            self._was_down = False
+            self._is_open = True
+        finally:
+            with self._condition:
+                self._is_probing = False
+                self._condition.notify_all()
+        if was_down or self._was_down:
+            self._opened()
+
+    def _down(self, error: BaseException) -> None:
+        self._is_open = False
+        self._was_down = True
+        full = fault_of(error) is Fault.FULL
+        self._say(DestinationState.FULL if full else DestinationState.OFFLINE, error)
+
+    def _say(self, state: DestinationState, error: BaseException | None) -> None:
+        text, mend = words_of(error) if error else ("", "")
+        with self._condition:
+            if self._said == (state, text):
+                return
+            self._said = (state, text)
+        self._activity.tell(DestinationChanged(self.name, state, text, mend))
