@@ -22,6 +22,12 @@ RECENT = 20
 """How many of the last files a snapshot keeps."""
 MINUTES = 60
 """How many minutes of throughput a snapshot keeps."""
+PACE_SECONDS = 30.0
+"""How far back the pace of archiving is looked at."""
+PAUSE_SECONDS = 10.0
+"""After so long without an archived file, the pace is measured afresh."""
+NOT_LOOKED_AT = "not looked at yet"
+"""What a destination's error says until somebody has looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,8 @@ class BatchBegan:
     files: int
     size: int
     done: int = 0
+    began_at: float = 0.0
+    """When the worker took them; the fold knows, who tells it need not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +176,7 @@ class DestinationView:
 
     state: DestinationState = DestinationState.OFFLINE
     since: float = 0.0
-    error: str = "not looked at yet"
+    error: str = NOT_LOOKED_AT
     mend: str = ""
 
 
@@ -190,11 +198,17 @@ class Snapshot:
     archived_size: int = 0
     per_minute: tuple[tuple[int, int], ...] = ()
     """(minute since the epoch, files archived in it), oldest first, busy minutes only."""
+    pace: tuple[tuple[float, int, int], ...] = ()
+    """(when, `archived`, `archived_size` then), at most one a second, since the last pause."""
     backlog: int = 0
     backlog_size: int = 0
     oldest: float | None = None
+    counted_at: float = 0.0
+    """When the backlog was counted."""
     held: Mapping[str, HeldBack] = field(default_factory=lambda: MappingProxyType({}))
     conflicts: int = 0
+    last_conflicts: tuple[ConflictKept, ...] = ()
+    """The last conflicts of this run, newest first."""
     missed: int = 0
     rescanning: bool = False
     rescan: WalkResult = field(default_factory=WalkResult)
@@ -204,7 +218,7 @@ class Snapshot:
 
 
 HELD_SHOWN = 1000
-"""How many held-back files a snapshot names; each of the others still has its line in the ledger."""
+"""How many held-back files a snapshot names; the ledger still has a line for each of the others."""
 
 
 def fold(old: Snapshot, news: News, now: float) -> Snapshot:
@@ -228,8 +242,11 @@ def _destination(old: Snapshot, news: DestinationChanged, now: float) -> Snapsho
     return replace(old, destinations=_with(old.destinations, news.name, view))
 
 
-def _began(old: Snapshot, news: BatchBegan, _now: float) -> Snapshot:
-    return replace(old, in_flight=_with(old.in_flight, news.worker, news))
+def _began(old: Snapshot, news: BatchBegan, now: float) -> Snapshot:
+    before = old.in_flight.get(news.worker)
+    same = before is not None and (before.name, before.size) == (news.name, news.size)
+    view = replace(news, began_at=before.began_at if before and same else now)
+    return replace(old, in_flight=_with(old.in_flight, news.worker, view))
 
 
 def _ended(old: Snapshot, news: BatchEnded, _now: float) -> Snapshot:
@@ -239,18 +256,33 @@ def _ended(old: Snapshot, news: BatchEnded, _now: float) -> Snapshot:
 def _archived(old: Snapshot, news: Archived, now: float) -> Snapshot:
     minute, before = int(now // 60), dict(old.per_minute)
     before[minute] = before.get(minute, 0) + len(news.files)
+    archived = old.archived + len(news.files)
+    size = old.archived_size + sum(f[0].fingerprint.size for f in news.files)
     return replace(
         old,
         recent=(*reversed(news.files[-RECENT:]), *old.recent)[:RECENT],
-        archived=old.archived + len(news.files),
-        archived_size=old.archived_size + sum(f[0].fingerprint.size for f in news.files),
+        archived=archived,
+        archived_size=size,
+        pace=_paced(old.pace, (now, archived, size)),
         per_minute=tuple((m, n) for m, n in before.items() if m > minute - MINUTES),
         held=_without(old.held, [f[0].source for f in news.files]),
     )
 
 
-def _conflict(old: Snapshot, _news: ConflictKept, _now: float) -> Snapshot:
-    return replace(old, conflicts=old.conflicts + 1)
+def _paced(
+    old: tuple[tuple[float, int, int], ...], mark: tuple[float, int, int]
+) -> tuple[tuple[float, int, int], ...]:
+    now = mark[0]
+    if old and not 0 <= now - old[-1][0] <= PAUSE_SECONDS:
+        return (mark,)
+    if len(old) > 1 and now - old[-2][0] < 1.0:
+        return (*old[:-1], mark)
+    return (*(m for m in old if m[0] > now - PACE_SECONDS), mark)
+
+
+def _conflict(old: Snapshot, news: ConflictKept, _now: float) -> Snapshot:
+    last = (news, *old.last_conflicts)[:RECENT]
+    return replace(old, conflicts=old.conflicts + 1, last_conflicts=last)
 
 
 def _held(old: Snapshot, news: FileHeldBack, _now: float) -> Snapshot:
@@ -263,8 +295,10 @@ def _released(old: Snapshot, news: FileReleased, _now: float) -> Snapshot:
     return replace(old, held=_without(old.held, (news.source,)))
 
 
-def _backlog(old: Snapshot, news: BacklogChanged, _now: float) -> Snapshot:
-    return replace(old, backlog=news.files, backlog_size=news.size, oldest=news.oldest)
+def _backlog(old: Snapshot, news: BacklogChanged, now: float) -> Snapshot:
+    return replace(
+        old, backlog=news.files, backlog_size=news.size, oldest=news.oldest, counted_at=now
+    )
 
 
 def _walking(old: Snapshot, _news: RescanBegan, _now: float) -> Snapshot:
