@@ -157,6 +157,8 @@ class Receipt:
     attempts: int
     manner: Manner
     conflict: bool = False
+    void: bool = False
+    """The copy was there and is gone; it proves nothing any more, but is history."""
 
     @property
     def checksum(self) -> Checksum:

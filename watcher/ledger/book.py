@@ -1,0 +1,305 @@
+"""What the ledger is asked and told; what each statement looks like is in `sql`."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from watcher.activity import Notice
+from watcher.ledger import rows, sql
+from watcher.ledger.database import Database, Step, Store
+from watcher.ledger.peek import Peek
+from watcher.ledger.rows import Waiting, key, receipt_of, version
+from watcher.model import FinishedFile, HeldBack, Receipt
+
+T = TypeVar("T")
+_PAGE = 500
+_HEX = frozenset("0123456789abcdef")
+
+
+class Ledger:
+    """The record of receipts, of waiting files and their cycles, of reasons; never the truth.
+
+    All methods may be called from any thread. None raises because the ledger can't be read or
+    written: while there is `trouble`, queries find nothing, and what is told is kept for later
+    (the last 10,000 rows). Only a ledger from `peek` raises `WatcherError`.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Use `open` or `peek`."""
+        self._store = store
+
+    @classmethod
+    def open(cls, path: str, tell: Callable[[Notice], None]) -> Ledger:
+        """Open the ledger for writing, creating it (and its folder) if missing.
+
+        Args:
+            path: the file.
+            tell: called with what an operator should know, from any thread; must not wait.
+
+        """
+        return cls(Database(os.path.abspath(path), tell))
+
+    @classmethod
+    def peek(cls, path: str) -> Ledger | None:
+        """Open it for reading while another process may write; changes nothing in its folder.
+
+        Returns:
+            None if there is no ledger.
+
+        Raises:
+            WatcherError: it can't be read, is damaged, or a newer version wrote it.
+
+        """
+        try:
+            return cls(Peek(os.path.abspath(path)))
+        except FileNotFoundError:
+            return None
+
+    def close(self) -> None:
+        """Write what is still kept in memory, if that can be, and let go of the file."""
+        self._store.close()
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written now; empty when all is well."""
+        return self._store.trouble
+
+    @property
+    def born(self) -> float:
+        """When this ledger was begun; infinitely late if it can't be read."""
+        return self._one(sql.BORN, (), math.inf)
+
+    # Waiting files
+
+    def recall(self, files: Sequence[FinishedFile]) -> dict[str, Waiting]:
+        """Return what is known of those `files` that are not archived yet, by their `path`.
+
+        Only what belongs to the very fingerprint counts. A file that has valid receipts but was
+        never admitted (or was settled since) is there too, with `first_seen` None.
+        """
+        found: dict[str, Waiting] = {}
+        for chunk in rows.chunks(files):
+            wanted = {key(file.path): (file.path, version(file.fingerprint)) for file in chunk}
+            receipts: dict[bytes, dict[str, Receipt]] = {}
+            for receipt in self._among(sql.VALID_RECEIPTS, wanted, receipt_of):
+                source = key(receipt.source)
+                if wanted[source][1] == version(receipt.fingerprint):
+                    receipts.setdefault(source, {})[receipt.destination] = receipt
+            for source, fingerprint, first_seen, cycles in self._among(sql.RECALL, wanted, _row):
+                path, current = wanted[source]
+                if fingerprint == current:
+                    fixed = rows.read_cycles(cycles)
+                    found[path] = Waiting(first_seen, fixed, receipts.pop(source, {}))
+            for source, valid in receipts.items():
+                found[wanted[source][0]] = Waiting(None, {}, valid)
+        return found
+
+    def admit(self, admitted: Sequence[tuple[FinishedFile, float, Mapping[str, str]]]) -> None:
+        """Record files that wait: when they were first seen, and their cycles by destination.
+
+        A row of the same fingerprint keeps the time of its first look.
+        """
+        told = [
+            (key(file.path), version(file.fingerprint), seen, rows.write_cycles(cycles))
+            for file, seen, cycles in admitted
+        ]
+        self._store.write((sql.ADMIT, told))
+
+    def forget(self, sources: Iterable[str]) -> None:
+        """Drop the waiting rows and the reasons of files that are gone or settled."""
+        keys = _keys(sources)
+        self._store.write((sql.FORGET, keys), (sql.RELEASE, keys))
+
+    def waiting(self) -> int:
+        """Count the waiting rows."""
+        return self._one(sql.WAITING, (), 0)
+
+    def waiting_sources(self, after: str, limit: int) -> list[str]:
+        """Return the next `limit` waiting sources (plain paths) after `after`, in their order."""
+        return self._store.read(sql.WAITING_SOURCES, (key(after), limit), os.fsdecode)
+
+    def last_cycle(self, destination: str) -> str | None:
+        """Return the last cycle that could be read at a destination."""
+        return next(iter(self._store.read(sql.LAST_CYCLE, (destination,), str)), None)
+
+    def remember_cycle(self, destination: str, cycle: str) -> None:
+        """Record the cycle that was just read."""
+        if self.last_cycle(destination) != cycle:
+            self._store.write((sql.REMEMBER_CYCLE, [(destination, cycle)]))
+
+    # Receipts
+
+    def record(self, receipts: Sequence[Receipt]) -> None:
+        """Record receipts in one commit; one of the same file and destination is replaced."""
+        self._store.write(*_steps(receipts, rows.VALID))
+
+    def intend(self, receipts: Sequence[Receipt]) -> None:
+        """Record what is about to be renamed into place; it counts for nothing until settled."""
+        self._store.write(*_steps(receipts, rows.PENDING))
+
+    def settle(self, receipts: Sequence[Receipt], sources: Sequence[str]) -> None:
+        """Record the last receipts of files that all destinations hold now, in one commit.
+
+        What was intended for the `sources` is valid from now on; their waiting rows and reasons
+        are gone.
+        """
+        keys = _keys(sources)
+        settled = (sql.FULFIL, sql.SETTLED, sql.FORGET, sql.RELEASE)
+        self._store.write(
+            *_steps(receipts, rows.VALID), *((statement, keys) for statement in settled)
+        )
+
+    def pending(self) -> list[Receipt]:
+        """Return what was intended and neither settled nor voided."""
+        return self._store.read(sql.PENDING, (), receipt_of)
+
+    def void(self, source: str, destination: str, receipt: Receipt | None = None) -> None:
+        """Take a receipt back: an intended one is dropped, a valid one stays as history.
+
+        Args:
+            source: the file.
+            destination: where its copy is not.
+            receipt: which one; else the intended one, else the newest.
+
+        """
+        fingerprint = version(receipt.fingerprint) if receipt else None
+        self._store.write(
+            (sql.VOID, [(key(source), destination, fingerprint)]), (sql.DROP, [(key(source),)])
+        )
+
+    def archived(self, files: Sequence[FinishedFile], destinations: Collection[str]) -> set[str]:
+        """Return the paths of those files that have valid receipts from all `destinations`."""
+        paths: set[str] = set()
+        for chunk in rows.chunks(files):
+            wanted = {key(file.path): (file.path, version(file.fingerprint)) for file in chunk}
+            holders: dict[str, set[str]] = {}
+            for source, fingerprint, destination in self._among(sql.ARCHIVED, wanted, _row):
+                path, current = wanted[source]
+                if fingerprint == current:
+                    holders.setdefault(path, set()).add(destination)
+            paths |= {path for path, held in holders.items() if held.issuperset(destinations)}
+        return paths
+
+    def receipts_of(self, source: str) -> list[Receipt]:
+        """Return all receipts of a source, the newest first; void ones are marked."""
+        return self._store.read(sql.RECEIPTS_OF, (key(source),), receipt_of)
+
+    def receipts_below(self, destination: str, folder: str) -> Iterator[Receipt]:
+        """Yield the valid receipts whose experiment's folder is `folder`, in the order of names."""
+        last: tuple[bytes, int] = (b"", 0)
+        while page := self._store.read(
+            sql.RECEIPTS_BELOW, (key(folder), *last, destination, _PAGE), _row
+        ):
+            yield from (receipt_of(*row) for row in page)
+            last = page[-1][5], page[-1][-1]
+
+    def receipt_at(self, destination: str, path: str) -> Receipt | None:
+        """Return the valid receipt for the copy at `path`."""
+        for folder, name in rows.places(path):
+            arguments = (folder, name, destination)
+            for receipt in self._store.read(sql.RECEIPT_AT, arguments, receipt_of):
+                return receipt
+        return None
+
+    def history(self, text: str = "", limit: int | None = None) -> Iterator[Receipt]:
+        """Yield receipts, the newest first; void ones are marked.
+
+        Args:
+            text: a part of the source's or the copy's path (so also of the experiment), or a
+                checksum or its beginning, with or without its algorithm.
+            limit: how many at most.
+
+        """
+        condition, arguments = _matching(text)
+        statement = sql.HISTORY.format(filter=condition)
+        last: tuple[float, float] = (math.inf, math.inf)
+        left = math.inf if limit is None else limit
+        while left > 0 and (
+            page := self._store.read(statement, (*last, *arguments, min(left, _PAGE)), _row)
+        ):
+            yield from (receipt_of(*row) for row in page)
+            left -= len(page)
+            last = page[-1][9], page[-1][-1]
+
+    # Held back
+
+    def hold(self, held: HeldBack) -> None:
+        """Record the one reason why a file stays behind."""
+        self._store.write((sql.HOLD, [rows.held_row(held)]))
+
+    def release(self, source: str) -> None:
+        """Drop the reason."""
+        self._store.write((sql.RELEASE, [(key(source),)]))
+
+    def held(self, source: str) -> HeldBack | None:
+        """Return the reason why a file stays behind."""
+        return next(iter(self._store.read(sql.HELD, (key(source),), rows.held_of)), None)
+
+    def all_held(self, limit: int) -> list[HeldBack]:
+        """Return the files that stay behind, those that do so longest first."""
+        return self._store.read(sql.ALL_HELD, (limit,), rows.held_of)
+
+    def held_count(self) -> int:
+        """Count them."""
+        return self._one(sql.HELD_COUNT, (), 0)
+
+    # Conflicts and totals
+
+    def unseen_conflicts(self) -> int:
+        """Count the copies that had to take a conflict name and that nobody has marked as seen."""
+        return self._one(sql.UNSEEN_CONFLICTS, (), 0)
+
+    def mark_conflict_seen(self, source: str) -> int:
+        """Mark a source's conflicts as seen and return how many there were."""
+        count = self._one(sql.UNSEEN_OF, (key(source),), 0)
+        self._store.write((sql.SEEN, [(key(source),)]))
+        return count
+
+    def totals(self) -> tuple[int, int]:
+        """Count the files that were settled, and the receipts ever given."""
+        return self._one(sql.SETTLED_COUNT, (), 0), self._one(sql.RECEIPT_COUNT, (), 0)
+
+    def _one(self, statement: str, arguments: Sequence[object], default: T) -> T:
+        """Return the one value that a query finds."""
+        return next(iter(self._store.read(statement, arguments, _first)), default)
+
+    def _among(self, statement: str, keys: Collection[bytes], make: Callable[..., T]) -> list[T]:
+        """Run a query about a chunk of sources."""
+        marks = ",".join("?" * len(keys))
+        return self._store.read(statement.format(marks=marks), tuple(keys), make)
+
+
+def _row(*row: Any) -> rows.Row:  # noqa: ANN401
+    return row
+
+
+def _first(value: Any) -> Any:  # noqa: ANN401
+    return value
+
+
+def _keys(sources: Iterable[str]) -> list[tuple[bytes]]:
+    return [(key(source),) for source in sources]
+
+
+def _steps(receipts: Sequence[Receipt], state: int) -> tuple[Step, ...]:
+    return (
+        (sql.FILE, [rows.file_row(receipt) for receipt in receipts]),
+        (sql.FOLDER, [(folder,) for folder in {key(receipt.folder) for receipt in receipts}]),
+        (sql.RECEIPT, [rows.receipt_row(receipt, state) for receipt in receipts]),
+    )
+
+
+def _matching(text: str) -> tuple[str, tuple[object, ...]]:
+    """Return the condition that history is filtered by, and its arguments."""
+    if not text:
+        return "", ()
+    digest = text.rpartition(":")[2].lower()
+    if not digest or not _HEX.issuperset(digest):
+        return f"AND ({sql.BY_NAME})", (rows.like(text),) * 3
+    return (
+        f"AND ({sql.BY_NAME} {sql.BY_CHECKSUM})",
+        (*((rows.like(text),) * 3), f"{digest}*", f"%:{digest}%"),
+    )

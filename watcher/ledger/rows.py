@@ -1,0 +1,164 @@
+"""From words to rows and back.
+
+Names and paths may hold bytes that are no text (POSIX) or lone surrogates (Windows); they are
+stored as BLOBs of the name's own bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from watcher.model import Checksum, Fingerprint, HeldBack, Manner, Receipt
+from watcher.platform import system
+
+PENDING, VALID, VOID = 0, 1, 2
+UNSEEN, SEEN = 1, 2
+
+Row = tuple[Any, ...]
+
+_name = os.fsdecode
+
+
+def key(path: str) -> bytes:
+    """Store a path, in its plain form."""
+    return os.fsencode(system.plain(path))
+
+
+def version(fingerprint: Fingerprint) -> str:
+    """Store a fingerprint; as text, since its numbers may not fit in 64 bits."""
+    return f"{fingerprint.size}:{fingerprint.mtime_ns}:{fingerprint.identity}"
+
+
+def _fingerprint(text: str) -> Fingerprint:
+    size, mtime_ns, identity = text.split(":")
+    return Fingerprint(int(size), int(mtime_ns), identity)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is known of a finished file that is not archived yet."""
+
+    first_seen: float | None
+    """None where only receipts are known of it."""
+    cycles: Mapping[str, str]
+    """The folder name of the cycle that was fixed for it, for each destination that has cycles."""
+    receipts: Mapping[str, Receipt]
+    """The valid receipts for this path and fingerprint, by destination."""
+
+
+def write_cycles(cycles: Mapping[str, str]) -> str:
+    """Store the cycles of a file."""
+    return json.dumps(dict(sorted(cycles.items())))
+
+
+@functools.lru_cache(maxsize=64)
+def read_cycles(text: str) -> Mapping[str, str]:
+    """Give them back; thousands of files share a few values."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError(f"not the cycles of a file: {text}")
+    return MappingProxyType(found)
+
+
+def held_row(held: HeldBack) -> Row:
+    """Store a reason; as JSON, since it may quote names that are no text."""
+    words = json.dumps([held.reason, held.mend, held.destination])
+    return key(held.source), held.since, words
+
+
+def held_of(source: bytes, since: float, words: str) -> HeldBack:
+    """Give a reason back."""
+    reason, mend, destination = json.loads(words)
+    return HeldBack(_name(source), reason, mend, since, destination)
+
+
+def file_row(receipt: Receipt) -> Row:
+    """Store the file that a receipt is for."""
+    return key(receipt.source), version(receipt.fingerprint), os.fsencode(receipt.experiment)
+
+
+def receipt_row(receipt: Receipt, state: int) -> Row:
+    """Store a receipt; its file and its folder are there already."""
+    first, *more = receipt.checksums
+    return (
+        key(receipt.source),
+        version(receipt.fingerprint),
+        receipt.destination,
+        key(receipt.folder),
+        os.fsencode(_below(system.plain(receipt.folder), system.plain(receipt.path))),
+        first.algorithm,
+        first.digest,
+        " ".join(map(str, more)),
+        receipt.archived_at,
+        receipt.seconds,
+        receipt.attempts,
+        receipt.manner.value,
+        UNSEEN if receipt.conflict else 0,
+        state,
+    )
+
+
+def receipt_of(*row: Any) -> Receipt:  # noqa: ANN401 - as sqlite gives it
+    """Give a receipt back; the columns are those of `sql.RECEIPTS`."""
+    source, fingerprint, experiment, destination, folder, name = row[:6]
+    algorithm, digest, more, archived_at, seconds, attempts, manner, conflict, state = row[6:15]
+    return Receipt(
+        source=_name(source),
+        experiment=_name(experiment),
+        fingerprint=_fingerprint(fingerprint),
+        destination=destination,
+        path=os.path.join(_name(folder), _name(name)),
+        folder=_name(folder),
+        checksums=(Checksum(algorithm, digest), *_checksums(more)),
+        archived_at=float(archived_at),
+        seconds=float(seconds),
+        attempts=int(attempts),
+        manner=Manner(manner),
+        conflict=bool(conflict),
+        void=state == VOID,
+    )
+
+
+def _checksums(text: str) -> Iterator[Checksum]:
+    for part in text.split():
+        algorithm, digest = part.split(":")
+        yield Checksum(algorithm, digest)
+
+
+def _below(folder: str, path: str) -> str:
+    """Take the folder off a path; a path from elsewhere stays whole, and joins to itself again."""
+    start = os.path.join(folder, "")
+    return path.removeprefix(start)
+
+
+def places(path: str) -> Iterator[tuple[bytes, bytes]]:
+    """Yield every way to take a path apart into a folder and what is below it."""
+    plain = system.plain(path)
+    folder = os.path.dirname(plain)
+    while folder and folder != os.path.dirname(folder):
+        yield os.fsencode(folder), os.fsencode(_below(folder, plain))
+        folder = os.path.dirname(folder)
+
+
+def like(text: str) -> bytes:
+    """Make a pattern for LIKE that finds `text` anywhere."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return os.fsencode(f"%{escaped}%")
+
+
+def chunks(items: Iterable[Any], size: int = 500) -> Iterator[list[Any]]:
+    """Cut into pieces that one statement can take as its arguments."""
+    piece: list[Any] = []
+    for item in items:
+        piece.append(item)
+        if len(piece) == size:
+            yield piece
+            piece = []
+    if piece:
+        yield piece

@@ -1,0 +1,127 @@
+"""The tables, and how an older ledger becomes one of today."""
+
+from __future__ import annotations
+
+import sqlite3
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+    INSERT INTO meta VALUES ('born', (julianday('now') - 2440587.5) * 86400.0);
+
+    -- The last cycle that could be read at each destination.
+    CREATE TABLE cycle (destination TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
+
+    -- Finished files that are not archived yet; cycles is a JSON object.
+    CREATE TABLE waiting (
+        source BLOB PRIMARY KEY,
+        fingerprint TEXT NOT NULL,
+        first_seen REAL NOT NULL,
+        cycles TEXT NOT NULL
+    ) WITHOUT ROWID;
+
+    -- Why a file stays behind; words is a JSON array: reason, mend, destination.
+    CREATE TABLE held (
+        source BLOB PRIMARY KEY,
+        since REAL NOT NULL,
+        words TEXT NOT NULL
+    ) WITHOUT ROWID;
+
+    -- One row a version of a file that was ever copied anywhere; settled once all have it.
+    CREATE TABLE file (
+        id INTEGER PRIMARY KEY,
+        source BLOB NOT NULL,
+        fingerprint TEXT NOT NULL,
+        experiment BLOB NOT NULL,
+        settled INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (source, fingerprint)
+    );
+    CREATE INDEX file_settled ON file (settled) WHERE settled;
+
+    -- The experiments' folders at the destinations, each written once.
+    CREATE TABLE folder (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE);
+
+    -- state: 0 pending (a rename is intended), 1 valid, 2 void (the copy is gone).
+    -- conflict: 0 none, 1 not seen by anyone yet, 2 seen.
+    -- more: further checksums as 'md5:01ab sha1:23cd'.
+    CREATE TABLE receipt (
+        id INTEGER PRIMARY KEY,
+        file INTEGER NOT NULL REFERENCES file,
+        destination TEXT NOT NULL,
+        folder INTEGER NOT NULL REFERENCES folder,
+        name BLOB NOT NULL,
+        algorithm TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        more TEXT NOT NULL,
+        archived_at REAL NOT NULL,
+        seconds REAL NOT NULL,
+        attempts INTEGER NOT NULL,
+        manner TEXT NOT NULL,
+        conflict INTEGER NOT NULL,
+        state INTEGER NOT NULL,
+        UNIQUE (file, destination)
+    );
+    CREATE INDEX receipt_place ON receipt (folder, name);
+    CREATE INDEX receipt_digest ON receipt (digest);
+    CREATE INDEX receipt_time ON receipt (archived_at) WHERE state > 0;
+    CREATE INDEX receipt_pending ON receipt (id) WHERE state = 0;
+    CREATE INDEX receipt_conflict ON receipt (id) WHERE conflict = 1;
+    """,
+)
+"""One script a version, in order; a script that was released is never changed again."""
+
+LATEST = len(MIGRATIONS)
+
+
+class NewerLedger(Exception):  # noqa: N818 - a state, not a defect
+    """A newer version of the program wrote this ledger."""
+
+
+class ForeignDatabase(Exception):  # noqa: N818
+    """It is a database, but never was a ledger."""
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return how many migrations a database has seen; 0 if it is empty.
+
+    Raises:
+        NewerLedger: more than this program knows.
+        ForeignDatabase: none, but it has tables.
+
+    """
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if version > LATEST:
+        raise NewerLedger(f"its version is {version}, this program knows {LATEST}")
+    if not 0 <= version or bool(version) != bool(tables):
+        raise ForeignDatabase("it is not a ledger")
+    return version
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a database up to date, each step whole or not at all.
+
+    Raises:
+        NewerLedger: a newer version of the program wrote it.
+        ForeignDatabase: it is no ledger.
+        sqlite3.Error: it can't be read or written.
+
+    """
+    version = version_of(connection)
+    while version < LATEST:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = version_of(connection)  # another process may have been quicker
+            for statement in _statements(MIGRATIONS[version]) if version < LATEST else ():
+                connection.execute(statement)
+            version = min(version + 1, LATEST)
+            connection.execute(f"PRAGMA user_version = {version}")
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+def _statements(script: str) -> list[str]:
+    """Take a script apart: `executescript` would end the transaction it stands in."""
+    return [part for part in script.split(";\n") if part.strip()]

@@ -1,0 +1,128 @@
+"""The statements; the tables they work on are in `schema`."""
+
+from __future__ import annotations
+
+# Waiting files
+
+RECALL = "SELECT source, fingerprint, first_seen, cycles FROM waiting WHERE source IN ({marks})"
+ADMIT = """
+    INSERT INTO waiting (source, fingerprint, first_seen, cycles) VALUES (?, ?, ?, ?)
+    ON CONFLICT (source) DO UPDATE SET
+        first_seen = CASE WHEN fingerprint = excluded.fingerprint THEN first_seen
+                          ELSE excluded.first_seen END,
+        fingerprint = excluded.fingerprint,
+        cycles = excluded.cycles
+"""
+FORGET = "DELETE FROM waiting WHERE source = ?"
+WAITING = "SELECT count(*) FROM waiting"
+WAITING_SOURCES = "SELECT source FROM waiting WHERE source > ? ORDER BY source LIMIT ?"
+LAST_CYCLE = "SELECT name FROM cycle WHERE destination = ?"
+REMEMBER_CYCLE = "INSERT OR REPLACE INTO cycle (destination, name) VALUES (?, ?)"
+
+# Held back
+
+HOLD = "INSERT OR REPLACE INTO held (source, since, words) VALUES (?, ?, ?)"
+RELEASE = "DELETE FROM held WHERE source = ?"
+HELD = "SELECT source, since, words FROM held WHERE source = ?"
+ALL_HELD = "SELECT source, since, words FROM held ORDER BY since, source LIMIT ?"
+HELD_COUNT = "SELECT count(*) FROM held"
+
+# Receipts
+
+FILE = "INSERT INTO file (source, fingerprint, experiment) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+FOLDER = "INSERT INTO folder (path) VALUES (?) ON CONFLICT DO NOTHING"
+RECEIPT = """
+    INSERT INTO receipt (file, destination, folder, name, algorithm, digest, more,
+                         archived_at, seconds, attempts, manner, conflict, state)
+    VALUES ((SELECT id FROM file WHERE source = ? AND fingerprint = ?), ?,
+            (SELECT id FROM folder WHERE path = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (file, destination) DO UPDATE SET
+        conflict = CASE WHEN excluded.conflict AND conflict AND folder = excluded.folder
+                             AND name = excluded.name THEN conflict ELSE excluded.conflict END,
+        folder = excluded.folder, name = excluded.name, algorithm = excluded.algorithm,
+        digest = excluded.digest, more = excluded.more, archived_at = excluded.archived_at,
+        seconds = excluded.seconds, attempts = excluded.attempts, manner = excluded.manner,
+        state = excluded.state
+"""
+FULFIL = """
+    UPDATE receipt SET state = 1
+    WHERE state = 0 AND file IN (SELECT id FROM file WHERE source = ?)
+"""
+SETTLED = """
+    UPDATE file SET settled = 1 WHERE id = (
+        SELECT file.id FROM file JOIN receipt ON receipt.file = file.id
+        WHERE source = ? AND state = 1 ORDER BY archived_at DESC LIMIT 1)
+"""
+# A pending one first, which becomes 3 and is then deleted: it never was; else the newest valid one.
+VOID = """
+    UPDATE receipt SET state = CASE state WHEN 0 THEN 3 ELSE 2 END WHERE id = (
+        SELECT receipt.id FROM file JOIN receipt ON receipt.file = file.id
+        WHERE source = ?1 AND destination = ?2 AND (?3 IS NULL OR fingerprint = ?3) AND state < 2
+        ORDER BY state, archived_at DESC LIMIT 1)
+"""
+DROP = """
+    DELETE FROM receipt WHERE state = 3 AND file IN (SELECT id FROM file WHERE source = ?)
+"""
+
+COLUMNS = """
+    source, fingerprint, experiment, destination, folder.path, name, algorithm, digest, more,
+    archived_at, seconds, attempts, manner, conflict, state, receipt.id
+"""
+RECEIPTS = f"""
+    SELECT {COLUMNS} FROM receipt
+    CROSS JOIN file ON file.id = receipt.file CROSS JOIN folder ON folder.id = receipt.folder
+"""
+RECEIPTS_OF_FILES = f"""
+    SELECT {COLUMNS} FROM file CROSS JOIN receipt ON receipt.file = file.id
+    CROSS JOIN folder ON folder.id = receipt.folder
+"""
+PENDING = f"{RECEIPTS} WHERE state = 0 ORDER BY receipt.id"
+VALID_RECEIPTS = f"{RECEIPTS_OF_FILES} WHERE state = 1 AND source IN ({{marks}})"
+RECEIPTS_OF = f"""
+    {RECEIPTS_OF_FILES} WHERE state > 0 AND source = ? ORDER BY archived_at DESC, receipt.id DESC
+"""
+RECEIPTS_BELOW = f"""
+    SELECT {COLUMNS} FROM folder CROSS JOIN receipt ON receipt.folder = folder.id
+    CROSS JOIN file ON file.id = receipt.file
+    WHERE folder.path = ? AND (name, receipt.id) > (?, ?) AND destination = ? AND state = 1
+    ORDER BY name, receipt.id LIMIT ?
+"""
+RECEIPT_AT = f"""
+    SELECT {COLUMNS} FROM folder CROSS JOIN receipt ON receipt.folder = folder.id
+    CROSS JOIN file ON file.id = receipt.file
+    WHERE folder.path = ? AND name = ? AND destination = ? AND state = 1
+    ORDER BY archived_at DESC LIMIT 1
+"""
+ARCHIVED = """
+    SELECT source, fingerprint, destination FROM file
+    CROSS JOIN receipt ON receipt.file = file.id WHERE state = 1 AND source IN ({marks})
+"""
+
+# History
+
+HISTORY = f"""
+    {RECEIPTS} WHERE state > 0 AND (archived_at, receipt.id) < (?, ?) {{filter}}
+    ORDER BY archived_at DESC, receipt.id DESC LIMIT ?
+"""
+# The experiment is part of the source's path, so it needs no look of its own.
+BY_NAME = r"""
+    CAST(source AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'
+    OR CAST(name AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'
+    OR CAST(folder.path AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'
+"""
+BY_CHECKSUM = "OR digest GLOB ? OR more LIKE ?"
+
+# Conflicts and totals
+
+UNSEEN_CONFLICTS = "SELECT count(*) FROM receipt WHERE conflict = 1 AND state = 1"
+UNSEEN_OF = """
+    SELECT count(*) FROM file JOIN receipt ON receipt.file = file.id
+    WHERE source = ? AND conflict = 1 AND state = 1
+"""
+SEEN = """
+    UPDATE receipt SET conflict = 2
+    WHERE conflict = 1 AND file IN (SELECT id FROM file WHERE source = ?)
+"""
+SETTLED_COUNT = "SELECT count(*) FROM file WHERE settled"
+RECEIPT_COUNT = "SELECT count(*) FROM receipt WHERE state > 0"
+BORN = "SELECT value FROM meta WHERE key = 'born'"
