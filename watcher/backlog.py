@@ -196,7 +196,7 @@ class Backlog:
             if not entry.is_gone:
                 due = time.monotonic() + delay
                 heapq.heappush(self._lanes[lane].later, (due, next(self._numbers), entry))
-                self._lanes[lane].changed.notify()
+                self._lanes[lane].changed.notify_all()
 
     def drop(self, entry: Entry) -> None:
         """Let an entry go: it is archived, or no longer the file that was looked at."""
@@ -230,7 +230,7 @@ class Backlog:
         queues = self._lanes[lane]
         is_large = lane != SETTLING and entry.file.fingerprint.size >= LARGE
         (queues.large if is_large else queues.small).add(entry, next(self._numbers))
-        queues.changed.notify()
+        queues.changed.notify_all()
 
     def _bring_back(self, queues: _Lane) -> None:
         now = time.monotonic()

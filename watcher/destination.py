@@ -1,12 +1,15 @@
-"""Where a finished file goes: templates, cycles, conflict names. Pure, nothing is looked up here."""
+"""Where a finished file goes: templates, cycles, conflict names. Pure: nothing is looked up."""
 
 from __future__ import annotations
 
 import difflib
+import hashlib
+import itertools
 import ntpath
 import os
 import posixpath
 import re
+import secrets
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -162,3 +165,28 @@ def _with_digits(name: str, digits: str) -> str:
     while len(os.fsencode(f"{stem}.{digits}{suffix}")) > _LONGEST_NAME:
         stem = stem[:-1]
     return f"{stem}.{digits}{suffix}"
+
+
+class PartNames:
+    """Names of temporary files, which tell whose they are: `.watcher-<owner>-<unique>.part`."""
+
+    def __init__(self, host: str, state_folder: str) -> None:
+        """Begin to name.
+
+        Args:
+            host: this computer; with the state folder, whose lock one watcher holds, the owner.
+            state_folder: the state folder.
+
+        """
+        owner = hashlib.sha256(os.fsencode(f"{host}\0{state_folder}")).hexdigest()[:12]
+        self._start = f".watcher-{owner}-"
+        self._unique = f"{self._start}{secrets.token_hex(4)}-"
+        self._numbers = itertools.count()
+
+    def new(self) -> str:
+        """Return a name that nobody has used."""
+        return f"{self._unique}{next(self._numbers):x}.part"
+
+    def is_own(self, name: str) -> bool:
+        """Tell whether a name was given by this owner, in this life or in an earlier one."""
+        return name.startswith(self._start) and name.endswith(".part")

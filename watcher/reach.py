@@ -1,0 +1,156 @@
+"""Whether a destination can be used, and which cycles stand there.
+
+Everything here may hang with the share; callers watch themselves (`outage.Pulses`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+
+from watcher.destination import Template, cycles_in
+from watcher.errors import DestinationDown
+from watcher.model import ArchivePath
+from watcher.platform import system
+
+LATEST = "latest"
+"""The `cycle` of the configuration that means the newest one there is."""
+_TRIAL = b"\0" * 4096
+
+
+class Reach:
+    """Looks at one destination; remembers what was seen there."""
+
+    def __init__(
+        self,
+        template: Template,
+        part: Callable[[], str],
+        *,
+        cycle: str = LATEST,
+        marker: str | None = None,
+        below_root: str | None = None,
+    ) -> None:
+        """Know nothing yet.
+
+        Args:
+            template: where the destination is.
+            part: makes names for temporary files.
+            cycle: `latest`, or the name of the cycle to use.
+            marker: a file that must be found in the fixed part.
+            below_root: the data root that the destination lies in; there, and only there, the
+                fixed part is made where it is missing.
+
+        """
+        self._template = template
+        self._part = part
+        self._wanted = cycle
+        self._marker = marker
+        self._below_root = below_root
+        self._mount: str | None = None
+        self.cycles: tuple[str, ...] = () if cycle == LATEST else (cycle,)
+        """The cycles that were there when any were last seen, the newest first."""
+        self.volume: int | None = None
+        """The volume it was on at the last look."""
+
+    def probe(self, writing: bool) -> None:
+        """Look; with `writing`, also try to write.
+
+        Raises:
+            DestinationDown: it is not what it should be.
+            OSError: it can't be reached, is full, denies us...
+
+        """
+        self.look()
+        if writing:
+            self._try_to_write()
+
+    def look(self) -> None:
+        """Look at the fixed part, its marker, its mount and its cycles; raises as `probe`."""
+        fixed = self._template.fixed
+        if not self._is_folder(fixed):
+            self._make(fixed)
+        if self._marker and not os.path.lexists(os.path.join(fixed, self._marker)):
+            raise DestinationDown(
+                f"its marker {self._marker} is not in {fixed}",
+                mend="mount the share, or correct `marker`; nothing is written there meanwhile",
+            )
+        self._look_at_mount(fixed)
+        if self._template.has_cycle:
+            self._look_for_cycles()
+        self.volume = system.volume(fixed)
+
+    def check(self, place: ArchivePath) -> None:
+        """Make sure that the part of a place that is never created is there."""
+        if not self._is_folder(place.fixed):
+            raise DestinationDown(
+                f"{system.plain(place.fixed)} is not there", mend="it is never created: make it"
+            )
+
+    def _is_folder(self, path: str) -> bool:
+        try:
+            return stat.S_ISDIR(os.stat(path).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def _make(self, fixed: str) -> None:
+        if self._below_root is None or not self._is_folder(self._below_root):
+            raise DestinationDown(
+                f"{system.plain(fixed)} is not there",
+                mend="mount the share or make the folder; it is never created by the watcher",
+            )
+        os.makedirs(fixed, exist_ok=True)
+
+    def _look_at_mount(self, fixed: str) -> None:
+        if self._mount is None:
+            self._mount = _mount_point_above(fixed)
+        elif self._mount and not system.is_mount_point(self._mount):
+            raise DestinationDown(
+                f"{self._mount} was a mount point and is a bare folder now", mend="mount it again"
+            )
+
+    def _look_for_cycles(self) -> None:
+        parent = self._template.cycles
+        if self._wanted != LATEST:
+            if not self._is_folder(os.path.join(parent, self._wanted)):
+                raise DestinationDown(
+                    f"there is no folder {self._wanted} in {system.plain(parent)}",
+                    mend="make it, or correct `cycle`",
+                )
+            return
+        names = cycles_in(os.listdir(parent))
+        found = tuple(n for n in names if self._is_folder(os.path.join(parent, n)))
+        if not found:
+            raise DestinationDown(
+                f"there is no folder cycle_YY_N in {system.plain(parent)}",
+                mend="the facility makes it for each cycle; it goes on by itself then",
+            )
+        self.cycles = found
+
+    def _try_to_write(self) -> None:
+        """Write, flush and remove a small file where experiments' folders are made."""
+        folder = self._template.base(self.cycles[0] if self.cycles else None)
+        folder = folder or self._template.fixed
+        while not self._is_folder(folder) and folder != self._template.fixed:
+            folder = os.path.dirname(folder)
+        path = os.path.join(folder, self._part())
+        descriptor = system.create_part(path)
+        try:
+            try:
+                if os.write(descriptor, _TRIAL) != len(_TRIAL):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        finally:
+            system.remove_part(path)
+
+
+def _mount_point_above(path: str) -> str:
+    """Return the mount point that holds `path`; empty if that is the system's own root."""
+    while path != os.path.dirname(path):
+        if system.is_mount_point(path):
+            return path
+        path = os.path.dirname(path)
+    return ""

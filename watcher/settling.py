@@ -1,0 +1,261 @@
+"""The end of a file: every destination has its receipt, so the source may go.
+
+Each published copy is looked at once more, then the source, then it is removed; or, where one
+destination lies on the source's own volume, the source itself is renamed into place there, last,
+without a byte being written again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from watcher.backlog import Entry
+from watcher.errors import DestinationDown, FileFault, SourceChanged
+from watcher.ledger import Ledger
+from watcher.model import (
+    ArchivePath,
+    Arrival,
+    Checksum,
+    Fingerprint,
+    Manner,
+    Receipt,
+    Transfer,
+)
+from watcher.outage import Pulses
+from watcher.platform import system
+from watcher.transfer import (
+    Depot,
+    candidates,
+    entry_of,
+    hash_source,
+    holds,
+    is_still,
+    keep_as_ours,
+    make_folders,
+    may_hold,
+)
+
+
+class Unsettled(Exception):  # noqa: N818 - an outcome, not a defect
+    """A file could not be settled; says why and whose fault it is."""
+
+    def __init__(self, error: Exception, destination: str | None = None) -> None:
+        """Blame a destination, or (None) the source."""
+        super().__init__(str(error))
+        self.error = error
+        self.destination = destination
+
+    @property
+    def cannot_rename(self) -> bool:
+        """Whether the destination is not on the source's volume after all: it must be copied to."""
+        return isinstance(self.error, NotImplementedError) or (
+            isinstance(self.error, OSError) and self.error.errno == errno.EXDEV
+        )
+
+
+class CopyGone(FileFault):
+    """A destination's copy is gone or cut short, and must be made again."""
+
+
+def receipt_for(entry: Entry, arrival: Arrival) -> Receipt:
+    """Write the receipt of an arrival."""
+    now = time.time()
+    file = entry.file
+    return Receipt(
+        source=system.plain(file.path),
+        experiment=file.experiment,
+        fingerprint=file.fingerprint,
+        destination=arrival.transfer.destination,
+        path=system.plain(arrival.place.path),
+        folder=system.plain(arrival.place.folder),
+        checksums=arrival.checksums,
+        archived_at=now,
+        seconds=max(0.0, now - entry.marked_at),
+        attempts=entry.attempts.get(arrival.transfer.destination, 0) + 1,
+        manner=arrival.manner,
+        conflict=arrival.is_conflict,
+    )
+
+
+class Settling:
+    """Settles batches of files."""
+
+    def __init__(
+        self, depots: Mapping[str, Depot], ledger: Ledger, pulses: Pulses, *, keep: bool
+    ) -> None:
+        """Make it ready.
+
+        Args:
+            depots: all destinations by name.
+            ledger: where receipts go.
+            pulses: told which destination is looked at, in case it hangs.
+            keep: leave the sources where they are.
+
+        """
+        self._depots = depots
+        self._ledger = ledger
+        self._pulses = pulses
+        self._keep = keep
+
+    def settle(self, entries: Sequence[Entry]) -> dict[Entry, Unsettled | None]:
+        """Settle files that every destination holds, or is to get by renaming.
+
+        Returns:
+            For each file None, or why it is not settled.
+
+        """
+        outcomes: dict[Entry, Unsettled | None] = {}
+        moves: dict[Entry, Arrival] = {}
+        for entry in entries:
+            with _kept_in(outcomes, entry):
+                self._look_at_copies(entry)
+                if entry.renamed_into:
+                    moves[entry] = self._plan_move(entry, entry.renamed_into)
+        self._announce(moves, outcomes)
+        receipts = []
+        for entry in [e for e in entries if outcomes[e] is None]:
+            with _kept_in(outcomes, entry):
+                self._finish(entry, moves.get(entry))
+                if entry in moves:
+                    receipts.append(receipt_for(entry, moves[entry]))
+        for entry in [e for e in moves if outcomes[e] is not None]:
+            self._ledger.void(system.plain(entry.file.path), entry.renamed_into or "")
+        settled = [system.plain(e.file.path) for e in entries if outcomes[e] is None]
+        self._ledger.settle(receipts, settled)
+        return outcomes
+
+    def reconcile(self) -> int:
+        """After a crash between renaming a source and its receipt: write what is missing.
+
+        Returns:
+            How many receipts were completed.
+
+        """
+        done = 0
+        for receipt in self._ledger.pending():
+            if _is_version(system.native(receipt.path), receipt):
+                self._ledger.settle([receipt], [receipt.source])
+                done += 1
+            else:
+                self._ledger.void(receipt.source, receipt.destination)
+        return done
+
+    def _look_at_copies(self, entry: Entry) -> None:
+        """Look at each published copy, its marker and mount once more (R2)."""
+        if len({receipt.checksums for receipt in entry.receipts.values()}) > 1:
+            raise Unsettled(SourceChanged("two destinations got different content"))
+        for name, receipt in entry.receipts.items():
+            depot = self._depots[name]
+            if depot.cleaned_by_others or self._keep:
+                continue
+            with self._at(name):
+                depot.reach.look()
+                place = ArchivePath("", "", system.native(receipt.path))
+                if not may_hold(place, entry.file.fingerprint.size):
+                    raise CopyGone(f"the copy at {name} is gone: {receipt.path}")
+
+    def _plan_move(self, entry: Entry, destination: str) -> Arrival:
+        """Find the place for the source itself, and make it ready; the source is not touched."""
+        depot, file = self._depots[destination], entry.file
+        with self._at(destination):
+            depot.reach.look()
+            checksums = self._checksums(entry, depot)
+            planned = depot.template.place(file, entry.cycles.get(destination))
+            for folder in make_folders(planned):
+                system.flush_folder(folder)
+            for place in candidates(depot.record, planned, checksums[0]):
+                transfer = Transfer(file, destination, planned)
+                if not os.path.lexists(place.path):
+                    flushed = system.flush_file(file.path)
+                    manner = Manner.RENAMED if flushed else Manner.UNFLUSHED
+                    return transfer.received(place, checksums, manner)
+                if holds(place, file.fingerprint.size, checksums, _nothing):
+                    keep_as_ours(place)
+                    system.flush_folder(place.parent)
+                    return transfer.received(place, checksums, Manner.ADOPTED)
+            raise FileFault("every name it could be kept under is taken", path=file.path)
+
+    def _checksums(self, entry: Entry, depot: Depot) -> tuple[Checksum, ...]:
+        for receipt in entry.receipts.values():
+            return receipt.checksums
+        return hash_source(entry.file, depot.algorithms, _nothing)
+
+    def _announce(
+        self, moves: Mapping[Entry, Arrival], outcomes: dict[Entry, Unsettled | None]
+    ) -> None:
+        """Put renames on record before they are done: the ledger's intent, then the record."""
+        if moves:
+            self._ledger.intend([receipt_for(entry, arrival) for entry, arrival in moves.items()])
+        for name in {arrival.transfer.destination for arrival in moves.values()}:
+            here = {e: a for e, a in moves.items() if a.transfer.destination == name}
+            lines = [replace(entry_of(arrival), may_stand=True) for arrival in here.values()]
+            try:
+                with self._at(name):
+                    self._depots[name].record.write(lines)
+            except Unsettled as unsettled:
+                outcomes.update(dict.fromkeys(here, unsettled))
+
+    def _finish(self, entry: Entry, arrival: Arrival | None) -> None:
+        """Move or remove the source; nothing is left to do with a source that is kept."""
+        file = entry.file
+        is_same = functools.partial(is_still, file)
+        if self._keep:
+            return
+        if arrival is not None and arrival.manner is not Manner.ADOPTED:
+            with self._at(arrival.transfer.destination):
+                system.move_source(file.root, file.path, arrival.place.path, is_same)
+            return
+        try:
+            system.remove_source(file.root, file.path, is_same)
+        except FileNotFoundError as error:
+            raise Unsettled(SourceChanged("is gone", path=file.path)) from error
+        except FileFault as error:
+            raise Unsettled(error) from error
+        except OSError as error:
+            fault = FileFault(
+                f"its copies are safe, but it can't be removed: {error.strerror}",
+                mend="give the account that runs the watcher the right to remove it",
+            )
+            fault.__cause__ = error
+            raise Unsettled(fault) from error
+
+    @contextlib.contextmanager
+    def _at(self, destination: str) -> Iterator[None]:
+        """Watch what may hang at a destination, and say whose fault an error is."""
+        try:
+            with self._pulses.watching(destination):
+                yield
+        except CopyGone as error:
+            raise Unsettled(error, destination) from error
+        except FileFault as error:
+            raise Unsettled(error) from error
+        except (OSError, DestinationDown, NotImplementedError) as error:
+            raise Unsettled(error, destination) from error
+
+
+@contextlib.contextmanager
+def _kept_in(outcomes: dict[Entry, Unsettled | None], entry: Entry) -> Iterator[None]:
+    """Keep how it ends for this file, so that the others go on."""
+    outcomes[entry] = None
+    try:
+        yield
+    except Unsettled as unsettled:
+        outcomes[entry] = unsettled
+
+
+def _is_version(path: str, receipt: Receipt) -> bool:
+    """Tell whether the source was renamed to `path`: it is the very file, not a copy."""
+    try:
+        return Fingerprint.of(os.lstat(path)) == receipt.fingerprint
+    except OSError:
+        return False
+
+
+def _nothing(_size: int) -> None:
+    """Progress that nobody watches."""

@@ -1,0 +1,264 @@
+"""The transaction: a batch of files to one destination, up to the checksum record.
+
+Its unit is a batch, and one file is a batch of one. Each step is done for all files of the batch
+before the next, so that folders and records are flushed once. An error in one file drops that
+file only, unless the destination no longer answers: then all that are under way get that error.
+
+What is raised here belongs to the destination (`OSError`, `DestinationDown`) unless it is a
+`FileFault`, which is the source's own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from watcher.checksums import Entry, Hashing, Record
+from watcher.destination import PartNames, Template
+from watcher.errors import CopyDiffers, FileFault, SourceChanged
+from watcher.model import ArchivePath, Arrival, Checksum, FinishedFile, Manner, Transfer
+from watcher.platform import system
+from watcher.reach import Reach
+from watcher.transfer.places import (
+    candidates,
+    hash_copy,
+    holds,
+    keep_as_ours,
+    make_folders,
+    may_hold,
+)
+from watcher.transfer.source import Moved, Source, hash_source, is_still
+
+
+@dataclass(frozen=True, slots=True)
+class Depot:
+    """A destination, ready to be used."""
+
+    name: str
+    template: Template
+    reach: Reach
+    record: Record
+    algorithms: tuple[str, ...]
+    parts: PartNames
+    cleaned_by_others: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Shipment:
+    """One file on its way through the steps."""
+
+    transfer: Transfer
+    part: str
+    descriptor: int | None = None
+    checksums: tuple[Checksum, ...] = ()
+    outcome: Arrival | Exception | None = None
+
+    @property
+    def file(self) -> FinishedFile:
+        return self.transfer.file
+
+    def arrived(self, place: ArchivePath, manner: Manner) -> None:
+        self.outcome = self.transfer.received(place, self.checksums, manner)
+
+
+@dataclass(slots=True)
+class _Batch:
+    depot: Depot
+    moved: Moved
+    shipments: list[_Shipment]
+    folders: set[str] = field(default_factory=set)
+    """Folders with a new name in them, to be flushed."""
+    seen: set[str] = field(default_factory=set)
+    """Folders that are known to exist."""
+
+
+def carry(transfers: Sequence[Transfer], depot: Depot, moved: Moved) -> list[Arrival | Exception]:
+    """Take a batch of files to a destination.
+
+    Args:
+        transfers: what goes where; all to the same destination.
+        depot: the destination.
+        moved: told of each step and of the bytes moved.
+
+    Returns:
+        For each transfer, in order, what came of it.
+
+    Raises:
+        OSError: the destination can't be used at all.
+        DestinationDown: likewise.
+
+    """
+    depot.reach.look()
+    parts = [os.path.join(t.place.parent, depot.parts.new()) for t in transfers]
+    batch = _Batch(depot, moved, [_Shipment(t, p) for t, p in zip(transfers, parts, strict=True)])
+    try:
+        for step in (_adopt, _prepare, _copy, _flush, _read_back, _publish):
+            _for_each(step, batch)
+        _flush_folders(batch)
+        _record(batch)
+    finally:
+        for shipment in batch.shipments:
+            _throw_away(shipment)
+    return [s.outcome or RuntimeError("the transfer came to no end") for s in batch.shipments]
+
+
+def _for_each(step: Callable[[_Batch, _Shipment], None], batch: _Batch) -> None:
+    """Take all files that are under way one step on."""
+    for shipment in batch.shipments:
+        if shipment.outcome is not None:
+            continue
+        try:
+            step(batch, shipment)
+        except FileFault as error:
+            shipment.outcome = error
+        except (OSError, NotImplementedError) as error:
+            shipment.outcome = error
+            batch.depot.reach.look()
+        batch.moved(0)
+
+
+def _adopt(batch: _Batch, shipment: _Shipment) -> None:
+    """Take what is there already, if it is the same, instead of copying it again."""
+    places = (*shipment.transfer.earlier, shipment.transfer.place)
+    found = [p for p in places if may_hold(p, shipment.file.fingerprint.size)]
+    if not any(os.path.lexists(p.path) for p in places):
+        return
+    shipment.checksums = hash_source(shipment.file, batch.depot.algorithms, batch.moved)
+    taken = candidates(batch.depot.record, shipment.transfer.place, shipment.checksums[0])
+    for place in (*found, *taken):
+        if _has(batch, place, shipment):
+            _take_over(batch, place)
+            shipment.arrived(place, Manner.ADOPTED)
+            return
+
+
+def _prepare(batch: _Batch, shipment: _Shipment) -> None:
+    """Make the folders, but never those that tell whether the destination is there."""
+    place = shipment.transfer.place
+    if place.parent not in batch.seen:
+        batch.depot.reach.check(place)
+        batch.folders.update(make_folders(place))
+        batch.seen.add(place.parent)
+
+
+def _copy(batch: _Batch, shipment: _Shipment) -> None:
+    """Copy and hash in one pass; then the source must still be what it was (R6)."""
+    file, hashing = shipment.file, Hashing(batch.depot.algorithms)
+    with Source(file) as source:
+        shipment.descriptor = system.create_part(shipment.part)
+        for data in source:
+            hashing.update(data)
+            _write(shipment.descriptor, data)
+            batch.moved(len(data))
+    checksums = hashing.checksums()
+    if shipment.checksums and shipment.checksums != checksums:
+        raise SourceChanged("changed while it was copied", path=file.path)
+    shipment.checksums = checksums
+    system.forget_cached(shipment.descriptor)
+
+
+def _flush(_batch: _Batch, shipment: _Shipment) -> None:
+    """Times, mark, flush, close; after an error the copy is thrown away, never flushed again."""
+    descriptor, shipment.descriptor = shipment.descriptor, None
+    times = (shipment.file.fingerprint.mtime_ns, shipment.file.fingerprint.mtime_ns)
+    if descriptor is not None:
+        system.finish_part(descriptor, shipment.part, times)
+
+
+def _read_back(batch: _Batch, shipment: _Shipment) -> None:
+    """Read what the disk holds and compare it with what was read from the source (R2)."""
+    if hash_copy(shipment.part, batch.depot.algorithms, batch.moved) != shipment.checksums:
+        raise CopyDiffers(
+            "what was read back differs from what was written",
+            path=shipment.file.path,
+            mend="it is copied again; if this stays, have the disk or network checked",
+        )
+
+
+def _publish(batch: _Batch, shipment: _Shipment) -> None:
+    """Give it its name without replacing anything (R3, R4)."""
+    place = shipment.transfer.place
+    for candidate in candidates(batch.depot.record, place, shipment.checksums[0]):
+        try:
+            system.publish(shipment.part, candidate.path)
+        except OSError as error:
+            # It may be done though an error came back, or somebody else was faster: the disk tells.
+            if not _has(batch, candidate, shipment):
+                if isinstance(error, FileExistsError):
+                    continue
+                raise
+            manner = Manner.ADOPTED if isinstance(error, FileExistsError) else Manner.COPIED
+            system.remove_part(shipment.part)
+            _take_over(batch, candidate)
+            shipment.arrived(candidate, manner)
+            return
+        batch.folders.add(candidate.parent)
+        shipment.arrived(candidate, Manner.COPIED)
+        return
+    raise FileFault(
+        "every name it could be kept under is taken",
+        path=shipment.file.path,
+        mend=f"look at {system.plain(place.path)} and the files beside it",
+    )
+
+
+def _has(batch: _Batch, place: ArchivePath, shipment: _Shipment) -> bool:
+    return holds(place, shipment.file.fingerprint.size, shipment.checksums, batch.moved)
+
+
+def _take_over(batch: _Batch, place: ArchivePath) -> None:
+    keep_as_ours(place)
+    batch.folders.add(place.parent)
+
+
+def _flush_folders(batch: _Batch) -> None:
+    for folder in batch.folders:
+        system.flush_folder(folder)
+        batch.moved(0)
+
+
+def _record(batch: _Batch) -> None:
+    arrivals = [s.outcome for s in batch.shipments if isinstance(s.outcome, Arrival)]
+    if arrivals:
+        batch.depot.record.write([entry_of(arrival) for arrival in arrivals])
+
+
+def entry_of(arrival: Arrival) -> Entry:
+    """Return what the checksum record says of an arrival."""
+    return Entry(arrival.place, arrival.checksums, may_stand=arrival.manner is Manner.ADOPTED)
+
+
+def _throw_away(shipment: _Shipment) -> None:
+    """Leave no part behind; where even that fails, the next start sweeps it."""
+    if shipment.descriptor is not None:
+        _quietly(os.close, shipment.descriptor)
+    if not isinstance(shipment.outcome, Arrival):
+        _quietly(system.remove_part, shipment.part)
+
+
+def _quietly(action: Callable[..., None], *arguments: object) -> None:
+    try:
+        action(*arguments)
+    except OSError:
+        pass
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+__all__ = [
+    "Depot",
+    "candidates",
+    "carry",
+    "entry_of",
+    "hash_source",
+    "holds",
+    "is_still",
+    "keep_as_ours",
+    "make_folders",
+    "may_hold",
+]

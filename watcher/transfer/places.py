@@ -1,0 +1,77 @@
+"""Places at a destination: their folders, the names a file may take, what they hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from watcher.checksums import Hashing, Record
+from watcher.destination import conflict_names
+from watcher.model import ArchivePath, Checksum
+from watcher.platform import system
+from watcher.transfer.source import CHUNK, Moved
+
+
+def make_folders(place: ArchivePath) -> list[str]:
+    """Make a place's folders below its fixed part.
+
+    Returns:
+        The folders that got a new name in them, to be flushed.
+
+    """
+    missing: list[str] = []
+    folder = place.parent
+    while folder != place.fixed and not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise
+    return [os.path.dirname(folder) for folder in missing]
+
+
+def candidates(record: Record, place: ArchivePath, checksum: Checksum) -> Iterator[ArchivePath]:
+    """Yield the places that a file may take: its own, then its conflict names."""
+    if not record.reserves(place):
+        yield place
+    for name in conflict_names(os.path.basename(place.path), checksum):
+        yield place.renamed(name)
+
+
+def may_hold(place: ArchivePath, size: int) -> bool:
+    """Tell whether a plain file of that size is at a place."""
+    try:
+        stat = os.lstat(place.path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return system.is_plain_file(stat) and stat.st_size == size
+
+
+def holds(place: ArchivePath, size: int, checksums: Sequence[Checksum], moved: Moved) -> bool:
+    """Tell whether a place holds the very content, read from the disk."""
+    algorithms = [c.algorithm for c in checksums]
+    return may_hold(place, size) and hash_copy(place.path, algorithms, moved) == tuple(checksums)
+
+
+def hash_copy(path: str, algorithms: Sequence[str], moved: Moved) -> tuple[Checksum, ...]:
+    """Hash what the disk holds at `path`, not what is cached of it, where the system allows."""
+    hashing = Hashing(algorithms)
+    descriptor = system.open_for_reading(path)
+    try:
+        system.forget_cached(descriptor)
+        while data := os.read(descriptor, CHUNK):
+            hashing.update(data)
+            moved(0)
+    finally:
+        os.close(descriptor)
+    return hashing.checksums()
+
+
+def keep_as_ours(place: ArchivePath) -> None:
+    """Make a copy that somebody else may have put there as safe as our own, but for its folder."""
+    if not system.is_marked(os.lstat(place.path)):
+        system.mark(place.path)
+    system.flush_file(place.path)
