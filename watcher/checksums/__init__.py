@@ -1,0 +1,17 @@
+"""Checksums: which there are, their lines, and the records of them at a destination."""
+
+from watcher.checksums.algorithms import Hashing, is_known, known
+from watcher.checksums.manifest import Manifest
+from watcher.checksums.record import Entry, Kind, Nothing, Record, record_for
+
+__all__ = [
+    "Entry",
+    "Hashing",
+    "Kind",
+    "Manifest",
+    "Nothing",
+    "Record",
+    "is_known",
+    "known",
+    "record_for",
+]
