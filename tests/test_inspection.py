@@ -133,7 +133,7 @@ def test_a_folder_is_no_file(scan: Path, tmp_path: Path):
 
 
 @pytest.mark.skipif(
-    os.name == "nt", reason="links need a privilege, pipes have no path in a folder"
+    os.name == "nt", reason="links need a privilege, pipes lie elsewhere"
 )
 def test_links_and_pipes_are_no_files(scan: Path, tmp_path: Path):
     """R13: a link to a finished file is not one, a pipe is not waited for."""

@@ -1,4 +1,4 @@
-"""One look at a path: is it a finished file, and if not, why not. Nothing is opened or read here."""
+"""One look at a path: is it a finished file, and if not, why not. Pure: nothing is opened here."""
 
 from __future__ import annotations
 
