@@ -7,6 +7,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import resource
 import signal
 import stat as st
@@ -20,6 +21,28 @@ _RENAME_NOREPLACE = 1
 _NO_SUCH_FLAG = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+_KEEPS_TIMES = frozenset(
+    b"bcachefs btrfs ext2 ext3 ext4 f2fs jfs overlay ramfs tmpfs xfs zfs".split()
+)
+"""File systems of this computer that change a folder's times with each change of its names."""
+_MOUNTS = "/proc/self/mounts"
+
+
+def _file_system(path: str) -> bytes:
+    """Return the type of the file system at a path without links: the longest mount point's."""
+    place, best, kind = os.fsencode(path) + b"/", b"", b""
+    with open(_MOUNTS, "rb") as mounts:
+        for line in mounts:
+            _, point, new, *_ = line.split(b" ")
+            start = re.sub(rb"\\([0-7]{3})", _unescaped, point).rstrip(b"/") + b"/"
+            if place.startswith(start) and len(start) >= len(best):
+                best, kind = start, new
+    return kind
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1], 8)])
 
 
 def _rename(old: str, new: str, old_folder: int | None, new_folder: int | None) -> None:
@@ -99,6 +122,13 @@ class Posix:
     def is_mount_point(self, path: str) -> bool:
         """Tell whether another file system is mounted at `path`."""
         return os.path.ismount(path)
+
+    def is_local(self, path: str) -> bool:
+        """Tell whether the file system's type is one that is known to keep its folders' times."""
+        try:
+            return _file_system(os.path.realpath(path)) in _KEEPS_TIMES
+        except OSError:
+            return False
 
     def open_source(self, root: str, path: str) -> int:
         """Walk down by descriptors; a read lease tells whether anyone has it open for writing.

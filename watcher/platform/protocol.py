@@ -46,6 +46,12 @@ class System(Protocol):
     def is_mount_point(self, path: str) -> bool:
         """Tell whether another file system is mounted at `path`."""
 
+    def is_local(self, path: str) -> bool:
+        """Tell whether it lies on a disk of this computer whose folders' times can be relied on.
+
+        Network, FUSE and FAT volumes don't count, nor does what the system can't tell.
+        """
+
     # Reading a source
 
     def open_source(self, root: str, path: str) -> int:
