@@ -82,11 +82,12 @@ class Ledger:
         """
         found: dict[str, Waiting] = {}
         for chunk in rows.chunks(files):
-            wanted = {key(file.path): (file.path, version(file.fingerprint)) for file in chunk}
+            wanted = _wanted(chunk)
             receipts: dict[bytes, dict[str, Receipt]] = {}
-            for receipt in self._among(sql.VALID_RECEIPTS, wanted, receipt_of):
-                source = key(receipt.source)
-                if wanted[source][1] == version(receipt.fingerprint):
+            for source, fingerprint, receipt in self._among(
+                sql.VALID_RECEIPTS, wanted, _keyed_receipt
+            ):
+                if fingerprint == wanted[source][1]:
                     receipts.setdefault(source, {})[receipt.destination] = receipt
             for source, fingerprint, first_seen, cycles in self._among(sql.RECALL, wanted, _row):
                 path, current = wanted[source]
@@ -174,7 +175,7 @@ class Ledger:
         """Return the paths of those files that have valid receipts from all `destinations`."""
         paths: set[str] = set()
         for chunk in rows.chunks(files):
-            wanted = {key(file.path): (file.path, version(file.fingerprint)) for file in chunk}
+            wanted = _wanted(chunk)
             holders: dict[str, set[str]] = {}
             for source, fingerprint, destination in self._among(sql.ARCHIVED, wanted, _row):
                 path, current = wanted[source]
@@ -191,10 +192,10 @@ class Ledger:
         """Yield the valid receipts whose experiment's folder is `folder`, in the order of names."""
         last: tuple[bytes, int] = (b"", 0)
         while page := self._store.read(
-            sql.RECEIPTS_BELOW, (key(folder), *last, destination, _PAGE), _row
+            sql.RECEIPTS_BELOW, (key(folder), *last, destination, _PAGE), _numbered_receipt
         ):
-            yield from (receipt_of(*row) for row in page)
-            last = page[-1][5], page[-1][-1]
+            yield from (receipt for receipt, _ in page)
+            last = page[-1][1][5], page[-1][1][-1]
 
     def receipt_at(self, destination: str, path: str) -> Receipt | None:
         """Return the valid receipt for the copy at `path`."""
@@ -218,11 +219,13 @@ class Ledger:
         last: tuple[float, float] = (math.inf, math.inf)
         left = math.inf if limit is None else limit
         while left > 0 and (
-            page := self._store.read(statement, (*last, *arguments, min(left, _PAGE)), _row)
+            page := self._store.read(
+                statement, (*last, *arguments, min(left, _PAGE)), _numbered_receipt
+            )
         ):
-            yield from (receipt_of(*row) for row in page)
+            yield from (receipt for receipt, _ in page)
             left -= len(page)
-            last = page[-1][9], page[-1][-1]
+            last = page[-1][0].archived_at, page[-1][1][-1]
 
     # Held back
 
@@ -276,6 +279,19 @@ def _row(*row: Any) -> rows.Row:  # noqa: ANN401
     return row
 
 
+def _wanted(files: Sequence[FinishedFile]) -> dict[bytes, tuple[str, str]]:
+    """Return the path and the fingerprint of each file by its key in the tables."""
+    return {key(path := file.path): (path, version(file.fingerprint)) for file in files}
+
+
+def _keyed_receipt(*row: Any) -> tuple[bytes, str, Receipt]:  # noqa: ANN401
+    return row[0], row[1], receipt_of(*row)
+
+
+def _numbered_receipt(*row: Any) -> tuple[Receipt, rows.Row]:  # noqa: ANN401
+    return receipt_of(*row), row
+
+
 def _first(value: Any) -> Any:  # noqa: ANN401
     return value
 
@@ -296,10 +312,11 @@ def _matching(text: str) -> tuple[str, tuple[object, ...]]:
     """Return the condition that history is filtered by, and its arguments."""
     if not text:
         return "", ()
+    names = (rows.like(text), os.sep, rows.like(text))
     digest = text.rpartition(":")[2].lower()
     if not digest or not _HEX.issuperset(digest):
-        return f"AND ({sql.BY_NAME})", (rows.like(text),) * 3
+        return f"AND ({sql.BY_NAME})", names
     return (
         f"AND ({sql.BY_NAME} {sql.BY_CHECKSUM})",
-        (*((rows.like(text),) * 3), f"{digest}*", f"%:{digest}%"),
+        (*((rows.like(text), os.sep, rows.like(text))), f"{digest}*", f"%:{digest}%"),
     )

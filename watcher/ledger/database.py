@@ -29,7 +29,7 @@ KEPT = 10_000
 """How many rows wait in memory while the ledger can't be written."""
 _DAMAGE = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 """SQLITE_ERROR: all statements are right, so it is the tables that are not ours."""
-_FAILURES = (sqlite3.Error, OSError, ValueError, TypeError, NewerLedger, ForeignDatabase)
+FAILURES = (sqlite3.Error, OSError, ValueError, TypeError, NewerLedger, ForeignDatabase)
 """ValueError and TypeError: a row that is no receipt any more."""
 _IMPOSSIBLE = (
     sqlite3.IntegrityError,
@@ -119,7 +119,7 @@ class Database:
         for is_last in (False, True):
             try:
                 return action()
-            except _FAILURES as error:
+            except FAILURES as error:
                 if is_last or not is_damage(error) or not self._begin_anew(error):
                     self._trouble_began(error)
                     return None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pathlib
 import shutil
 import sqlite3
 import tempfile
+import urllib.parse
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from watcher.errors import WatcherError
-from watcher.ledger.database import Step, is_damage
+from watcher.ledger.database import FAILURES, Step, is_damage
 from watcher.ledger.schema import NewerLedger, version_of
+from watcher.platform import system
 
 T = TypeVar("T")
 
@@ -42,7 +43,8 @@ class Peek:
         """
         self._path = path
         self._copy = contextlib.ExitStack()
-        self._connection = self._guarded(self._open)
+        self._connection: sqlite3.Connection | None = None
+        self._guarded(self._connected)
 
     def read(self, sql: str, arguments: Sequence[object], make: Callable[..., T]) -> list[T]:
         """Run a query and make a value of each row.
@@ -52,7 +54,7 @@ class Peek:
 
         """
         return self._guarded(
-            lambda: [make(*row) for row in self._connection.execute(sql, arguments)]
+            lambda: [make(*row) for row in self._connected().execute(sql, arguments)]
         )
 
     def write(self, *_steps: Step) -> None:
@@ -66,24 +68,35 @@ class Peek:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._connection.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
         self._copy.close()
 
     def _guarded(self, action: Callable[[], T]) -> T:
         try:
-            return action()
+            return self._again(action)
         except NewerLedger as error:
             mend = "use the version of the program that wrote it"
-            raise WatcherError(
-                f"the ledger can't be read: {error}", path=self._path, mend=mend
-            ) from error
+            raise WatcherError(_said(error), path=self._path, mend=mend) from error
         except FileNotFoundError:
             raise
-        except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+        except FAILURES as error:
             mend = "the next `watcher run` will set it aside" if is_damage(error) else "try again"
-            raise WatcherError(
-                f"the ledger can't be read: {error}", path=self._path, mend=mend
-            ) from error
+            raise WatcherError(_said(error), path=self._path, mend=mend) from error
+
+    def _again(self, action: Callable[[], T]) -> T:
+        """Look afresh if it fails: the watcher may have started or stopped since."""
+        try:
+            return action()
+        except sqlite3.Error:
+            self.close()
+            return action()
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -115,8 +128,15 @@ class Peek:
         return copy
 
 
+def _said(error: Exception) -> str:
+    return f"the ledger can't be read: {error}"
+
+
 def _address(path: str, options: str) -> str:
-    return f"{pathlib.Path(path).as_uri()}?{options}"
+    """Make a URI as SQLite reads it; `Path.as_uri` puts the server of a share elsewhere."""
+    quoted = urllib.parse.quote(os.fsencode(system.plain(path).replace(os.sep, "/")))
+    start = "" if quoted.startswith("/") else "/"
+    return f"file://{start}{quoted}?{options}"
 
 
 def _size(path: str) -> int:

@@ -23,6 +23,8 @@ UNSEEN, SEEN = 1, 2
 Row = tuple[Any, ...]
 
 _name = os.fsdecode
+_shared_name = functools.lru_cache(maxsize=256)(os.fsdecode)
+"""For folders, which thousands of receipts share."""
 
 
 def key(path: str) -> bytes:
@@ -110,12 +112,12 @@ def receipt_of(*row: Any) -> Receipt:  # noqa: ANN401 - as sqlite gives it
     algorithm, digest, more, archived_at, seconds, attempts, manner, conflict, state = row[6:15]
     return Receipt(
         source=_name(source),
-        experiment=_name(experiment),
+        experiment=_shared_name(experiment),
         fingerprint=_fingerprint(fingerprint),
         destination=destination,
-        path=os.path.join(_name(folder), _name(name)),
-        folder=_name(folder),
-        checksums=(Checksum(algorithm, digest), *_checksums(more)),
+        path=os.path.join(_shared_name(folder), _name(name)),
+        folder=_shared_name(folder),
+        checksums=(Checksum(algorithm, digest), *(_checksums(more) if more else ())),
         archived_at=float(archived_at),
         seconds=float(seconds),
         attempts=int(attempts),

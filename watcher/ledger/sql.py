@@ -107,8 +107,7 @@ HISTORY = f"""
 # The experiment is part of the source's path, so it needs no look of its own.
 BY_NAME = r"""
     CAST(source AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'
-    OR CAST(name AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'
-    OR CAST(folder.path AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'
+    OR CAST(folder.path AS TEXT) || ? || CAST(name AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'
 """
 BY_CHECKSUM = "OR digest GLOB ? OR more LIKE ?"
 
