@@ -39,14 +39,18 @@ IS_WINE = sys.platform == "win32" and hasattr(ctypes.WinDLL("ntdll"), "wine_get_
 
 
 def wait_until(
-    predicate: Callable[[], T], seconds: float = PATIENCE, failure: Callable[[], str] = str
+    predicate: Callable[[], T],
+    seconds: float = PATIENCE,
+    failure: Callable[[], str] = str,
+    every: float = POLL,
 ) -> T:
     """Ask `predicate` until it answers something true, and return that.
 
     Args:
-        predicate: asked about a hundred times a second.
+        predicate: what is asked.
         seconds: how long to wait at most.
         failure: tells what to say when it never came true.
+        every: seconds between two questions.
 
     Raises:
         AssertionError: it didn't come true in time.
@@ -56,7 +60,7 @@ def wait_until(
     while not (answer := predicate()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s\n{failure()}".strip())
-        pause.wait(POLL)
+        pause.wait(every)
     return answer
 
 

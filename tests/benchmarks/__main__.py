@@ -1,0 +1,84 @@
+"""Measures the watcher against named tools: `python -m tests.benchmarks`, or `make bench`.
+
+Figures depend on the machine and on what else it does; ratios less so. Nothing here ever fails
+for being slow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+import watcher
+from tests.benchmarks import burst, latency
+from tests.benchmarks.measure import Options, Row, machine
+from tests.harness import PROJECT
+
+BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
+    "latency": latency.measure,
+    "burst": burst.measure,
+}
+
+
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"which: {', '.join(BENCHMARKS)} (default: all)")
+    parser.add_argument("--marks", type=int, default=200, help="files taken one by one")
+    parser.add_argument("--files", type=int, default=10_000, help="files dropped in at once")
+    parser.add_argument("--size", type=int, default=4096, help="bytes of a file")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of ours and the rivals'")
+    parser.add_argument("--folder", type=Path, help="work here, on the file system that counts")
+    parser.add_argument("--output", type=Path, default=PROJECT / "build" / "bench.json")
+    chosen = parser.parse_args()
+    unknown = set(chosen.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(BENCHMARKS)}")
+    return chosen
+
+
+def measure_all(chosen: argparse.Namespace, folder: Path) -> list[Row]:
+    rows = []
+    for name in chosen.names or BENCHMARKS:
+        print(f"measuring: {name}", file=sys.stderr, flush=True)
+        place = folder / name
+        options = Options(place, chosen.marks, chosen.files, chosen.size, chosen.rounds)
+        rows += list(BENCHMARKS[name](options))
+    return rows
+
+
+def show(rows: list[Row], about: Mapping[str, object]) -> None:
+    table = Table(title=", ".join(f"{key} {value}" for key, value in about.items()))
+    for heading in ("work", "watcher", "against", "theirs", "ratio"):
+        table.add_column(heading, justify="left" if heading in {"work", "against"} else "right")
+    for row in rows:
+        theirs = "" if row.theirs is None else f"{row.theirs:,.1f} {row.unit}"
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        table.add_row(row.work, f"{row.figure:,.1f} {row.unit}", row.rival, theirs, ratio)
+    console = Console()
+    console.width = max(console.width, 140)
+    console.print(table)
+
+
+def main() -> None:
+    chosen = read_arguments()
+    if chosen.folder:
+        chosen.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench", dir=chosen.folder) as folder:
+        about = machine(Path(folder))
+        rows = measure_all(chosen, Path(folder))
+    show(rows, about)
+    kept = {"watcher": watcher.__version__, "machine": about, "rows": [r.as_json() for r in rows]}
+    chosen.output.parent.mkdir(parents=True, exist_ok=True)
+    chosen.output.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    print(f"written to {chosen.output}")
+
+
+if __name__ == "__main__":
+    main()
