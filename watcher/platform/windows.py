@@ -31,7 +31,7 @@ _NOT_OFFERED = {
     api.ERROR_CALL_NOT_IMPLEMENTED,
 }
 _GONE = {api.ERROR_FILE_NOT_FOUND, api.ERROR_PATH_NOT_FOUND}
-_TO_END = api.DELETE | api.FILE_READ_ATTRIBUTES | api.FILE_WRITE_ATTRIBUTES
+_TO_END = api.DELETE | api.FILE_READ_ATTRIBUTES
 _LOCAL_FILE_SYSTEMS = {"NTFS", "ReFS"}
 
 
@@ -253,15 +253,16 @@ def _last_look(
 def _remove_renamed(descriptor: int, path: str) -> None:
     """Remove where read-only files can't be: under a name of ours, so that no rule misses it.
 
-    Everything goes through the handle that was looked at; what fails is undone.
+    What is renamed and deleted is the handle that was looked at. What fails is undone.
     """
     name = f".watcher-removing-{secrets.token_hex(4)}.part"
+    part = os.path.join(os.path.dirname(path), name)
     attributes = os.fstat(descriptor).st_file_attributes
-    api.rename(descriptor, os.path.join(os.path.dirname(path), name))
+    api.rename(descriptor, part)
     try:
-        api.set_attributes_of(descriptor, api.ATTRIBUTE_NORMAL)
+        api.set_attributes(part, api.ATTRIBUTE_NORMAL)
         api.delete_on_close(descriptor)
     except OSError:
-        api.set_attributes_of(descriptor, attributes)
+        api.set_attributes(part, attributes)
         api.rename(descriptor, path)
         raise

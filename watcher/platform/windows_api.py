@@ -18,7 +18,6 @@ GENERIC_READ = 0x80000000
 GENERIC_WRITE = 0x40000000
 DELETE = 0x00010000
 FILE_READ_ATTRIBUTES = 0x0080
-FILE_WRITE_ATTRIBUTES = 0x0100
 
 SHARE_READ = 1
 SHARE_WRITE = 2
@@ -49,7 +48,7 @@ DRIVE_FIXED = 3
 
 _LONGEST = 32768
 _EPOCH = 116_444_736_000_000_000  # 1970 in units of 100 ns since 1601
-_BASIC_INFO, _RENAME_INFO, _DISPOSITION_INFO = 0, 3, 4
+_RENAME_INFO, _DISPOSITION_INFO = 3, 4
 _ATTRIBUTE_TAG_INFO, _DISPOSITION_INFO_EX = 9, 21
 _DELETE_AT_ONCE_THOUGH_READONLY = 0x1 | 0x2 | 0x10
 _CSTR_EQUAL = 2
@@ -58,16 +57,6 @@ _MOVEFILE_WRITE_THROUGH = 8
 _SEM_FAILCRITICALERRORS = 1
 
 _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
-
-
-class _BasicInfo(ctypes.Structure):
-    _fields_ = (
-        ("created", wintypes.LARGE_INTEGER),
-        ("accessed", wintypes.LARGE_INTEGER),
-        ("written", wintypes.LARGE_INTEGER),
-        ("changed", wintypes.LARGE_INTEGER),
-        ("attributes", wintypes.DWORD),
-    )
 
 
 class _TagInfo(ctypes.Structure):
@@ -184,11 +173,6 @@ def set_attributes(path: str, attributes: int) -> None:
     """Replace all attributes of a file at once."""
     if not _kernel32.SetFileAttributesW(path, attributes):
         raise last_error(path)
-
-
-def set_attributes_of(descriptor: int, attributes: int) -> None:
-    """Replace all attributes of an open file at once; its times stay."""
-    _set(descriptor, _BASIC_INFO, _BasicInfo(attributes=attributes))
 
 
 def move(old: str, new: str) -> None:
