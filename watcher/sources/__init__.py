@@ -1,0 +1,1 @@
+"""Where files are noticed: hints from the system, and the walk that doesn't need them."""

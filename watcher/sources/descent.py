@@ -1,0 +1,250 @@
+"""The way down a tree of folders: what must be listed is listed, what needs a look is looked at.
+
+What folders there are is remembered as long as a folder's times, device and number stay the same,
+so that a walk of a million files costs as much as a look at each of their folders. That memory is
+a saving, never a truth: a folder that changed in the last seconds is listed again, and so is every
+folder once in sixty walks. Files in scan folders are looked at each time: a mark moves no folder's
+time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from watcher.inspection import below, scan_folder_in
+from watcher.model import SCAN_FOLDER, Fingerprint, FinishedFile
+from watcher.platform import system
+from watcher.sources.findings import Findings
+from watcher.sources.folders import Folder, descend
+
+SETTLED = 2.0
+"""Seconds after which a folder's time tells the next change from the last, on any local disk."""
+SLICES = 60
+"""Walks in which every remembered folder is listed anew at least once."""
+OPEN_FOLDERS = 40
+"""Folders that are held open at the most; deeper paths are opened again on the way back."""
+
+Stopping = Callable[[], bool]
+
+
+class Known:
+    """What a walk remembers of a folder outside scan folders."""
+
+    __slots__ = ("folders", "key")
+
+    def __init__(self) -> None:
+        self.key = 0
+        """What its number, device and times came to when it was listed; 0: list it."""
+        self.folders: dict[str, Known] = _NO_FOLDERS
+
+
+_NO_FOLDERS: dict[str, Known] = {}
+_SCAN_FOLDER = Known()
+"""Stands for each scan folder: nothing is remembered there."""
+
+
+def _key(stat: os.stat_result) -> int:
+    """Mix what tells one state of a folder from the next; utime() can hide one time, not both."""
+    return hash((stat.st_ino, stat.st_dev, stat.st_ctime_ns, stat.st_mtime_ns))
+
+
+def _identity(stat: os.stat_result) -> tuple[int, int]:
+    return stat.st_dev, stat.st_ino
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Which scan folder the walk is in, and how deep."""
+
+    experiment: str
+    name: str
+    prefix: str = ""
+
+    def deeper(self, name: str) -> Scan:
+        return Scan(self.experiment, self.name, f"{self.prefix}{name}{os.sep}")
+
+
+@dataclass(slots=True)
+class _Level:
+    """A folder on the way down, with those of its folders that are still to be entered."""
+
+    folder: Folder | None
+    """None while it is closed, because the walk is far below it."""
+    name: str
+    path: str
+    scan: Scan | None
+    identity: tuple[int, int] = (0, 0)
+    pending: list[tuple[str, Known]] = field(default_factory=list)
+
+    def close(self) -> None:
+        if self.folder is not None:
+            self.folder.close()
+            self.folder = None
+
+
+class Descent:
+    """One pass over what lies below one folder."""
+
+    def __init__(
+        self,
+        root: str,
+        is_excluded: Callable[[str], bool],
+        findings: Findings,
+        stopping: Stopping,
+        turn: int,
+    ) -> None:
+        self._root = root
+        self._is_excluded = is_excluded
+        self._findings = findings
+        self._stopping = stopping
+        self._turn = turn
+        self._levels: list[_Level] = []
+
+    def walk(self, folder: Folder, path: str, known: Known, scan: Scan | None = None) -> None:
+        """Walk down from an open folder, which is closed in the end."""
+        try:
+            self._visit(folder, "", path, known, scan)
+            while self._levels and not self._stopping():
+                self._step(self._levels[-1])
+        finally:
+            for level in self._levels:
+                level.close()
+
+    def _step(self, level: _Level) -> None:
+        if level.pending and level.folder is None:
+            self._open_again(level)
+        if not level.pending or level.folder is None:
+            self._levels.pop().close()
+            return
+        name, known = level.pending.pop()
+        path = os.path.join(level.path, name)
+        try:
+            deeper = level.folder.enter(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # it is gone, or a link by now
+        except OSError as error:
+            self._findings.failed(path, error)
+            return
+        self._visit(deeper, name, path, known, self._scan_in(level, name, known))
+
+    def _scan_in(self, level: _Level, name: str, known: Known) -> Scan | None:
+        if level.scan is not None:
+            return level.scan.deeper(name)
+        if known is _SCAN_FOLDER:
+            return Scan(below(self._root, level.path) or "", name)
+        return None
+
+    def _visit(self, folder: Folder, name: str, path: str, known: Known, scan: Scan | None) -> None:
+        """Look at an open folder, and put it on the way if there is more below it."""
+        level = _Level(folder, name, path, scan)
+        self._levels.append(level)
+        if len(self._levels) > OPEN_FOLDERS + 1:
+            self._levels[-1 - OPEN_FOLDERS].close()
+        self._findings.folders += 1
+        self._findings.hand_over_in_time()
+        try:
+            stat = folder.look()
+            level.identity = _identity(stat)
+            if scan is not None:
+                level.pending = list(self._look_into(folder, path, scan))
+            else:
+                self._refresh(folder, path, known, stat)
+                level.pending = self._changed(folder, known)
+        except OSError as error:
+            self._findings.failed(path, error)
+
+    def _refresh(self, folder: Folder, path: str, known: Known, stat: os.stat_result) -> None:
+        """List a folder, unless it is as it was when it was listed last.
+
+        The look is older than the listing: a change between the two is seen next time, too late
+        for nothing. The other way round it would be seen never.
+        """
+        key = _key(stat)
+        if key == known.key and key % SLICES != self._turn:
+            return
+        known.key = 0
+        looked_at = time.time()
+        known.folders = self._list(folder, path, known.folders) or _NO_FOLDERS
+        has_settled = looked_at - max(stat.st_mtime, stat.st_ctime) >= SETTLED
+        if has_settled and stat.st_dev == self._levels[0].identity[0]:
+            known.key = key
+
+    def _list(self, folder: Folder, path: str, before: dict[str, Known]) -> dict[str, Known]:
+        with folder.entries() as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return {
+            name: _SCAN_FOLDER
+            if system.same_name(name, SCAN_FOLDER)
+            else before.get(name) or Known()
+            for name in names
+            if not self._is_excluded(os.path.join(path, name))
+        }
+
+    def _changed(self, folder: Folder, known: Known) -> list[tuple[str, Known]]:
+        """Return the folders to enter: all but those that are as they were, with none inside."""
+        pending = []
+        unchanged = 0
+        look_at, turn = folder.look_at, self._turn
+        for name, child in known.folders.items():
+            if child.key and not child.folders:
+                with suppress(OSError):
+                    if _key(look_at(name)) == child.key and child.key % SLICES != turn:
+                        unchanged += 1
+                        continue
+            pending.append((name, child))
+        self._findings.folders += unchanged
+        return pending
+
+    def _look_into(self, folder: Folder, path: str, scan: Scan) -> Iterator[tuple[str, Known]]:
+        """Look at each file in a scan folder; yield the folders in it."""
+        with folder.entries() as entries:
+            for number, entry in enumerate(entries):
+                if entry.is_dir(follow_symlinks=False):
+                    if not self._is_excluded(os.path.join(path, entry.name)):
+                        yield entry.name, _SCAN_FOLDER
+                    continue
+                try:
+                    self._judge(folder, entry, path, scan)
+                except FileNotFoundError:
+                    continue  # settled, or removed by somebody, a moment ago
+                except OSError as error:
+                    self._findings.failed(os.path.join(path, entry.name), error)
+                if number % 256 == 0 and self._stopping():
+                    return
+
+    def _judge(self, folder: Folder, entry: os.DirEntry[str], path: str, scan: Scan) -> None:
+        stat = entry.stat(follow_symlinks=False)
+        if not system.is_plain_file(stat):
+            return
+        if not system.is_marked(stat):
+            self._findings.unfinished(os.path.join(path, entry.name), stat)
+            return
+        if not stat.st_ino:  # a listing doesn't always tell it
+            stat = folder.look_at(entry.name)
+        relative = scan.prefix + entry.name
+        fingerprint = Fingerprint.of(stat)
+        self._findings.finished(
+            FinishedFile(self._root, scan.experiment, scan.name, relative, fingerprint)
+        )
+
+    def _open_again(self, level: _Level) -> None:
+        """Go down from the top once more; what has moved meanwhile is left to the next walk."""
+        top = self._levels[0].folder
+        assert top is not None  # it stays open
+        with suppress(OSError):
+            folder = descend(top, [step.name for step in self._levels[1:]])
+            if _identity(folder.look()) == level.identity:
+                level.folder = folder
+                return
+            folder.close()
+        level.pending.clear()
+
+
+def scan_of(root: str, path: str) -> Scan | None:
+    """Tell which scan folder a folder is or lies in."""
+    place = scan_folder_in(root, os.path.join(path, "x"))
+    return Scan(place[0], place[1], place[2].removesuffix("x")) if place else None

@@ -1,0 +1,94 @@
+"""The walk of the data roots: whatever the hints missed, this finds (R9)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from watcher.inspection import below, folders_down_to
+from watcher.model import WalkResult
+from watcher.platform import system
+from watcher.sources.descent import SLICES, Descent, Known, Stopping, scan_of
+from watcher.sources.findings import Findings, Found
+from watcher.sources.folders import descend, open_root
+
+
+class Rescan:
+    """Walks all data roots.
+
+    Args:
+        roots: the data roots, made by `System.native`.
+        is_excluded: tells folders that are never entered, by their full path; asked when their
+            parent is listed.
+        unfinished_after: seconds after which an unfinished file counts as stranded.
+
+    """
+
+    def __init__(
+        self, roots: Sequence[str], is_excluded: Callable[[str], bool], unfinished_after: float
+    ) -> None:
+        """Remember nothing yet: the first walk lists everything."""
+        self._roots = tuple(roots)
+        self._is_excluded = is_excluded
+        self._unfinished_after = unfinished_after
+        self._known: dict[str, Known] = {}
+        self._turn = 0
+
+    def walk(self, found: Found, stopping: Stopping) -> WalkResult:
+        """Walk all data roots once; one thread at a time.
+
+        Args:
+            found: is given finished files, up to 500 at a time, while the walk goes on.
+            stopping: asked often; the walk ends early once it returns True.
+
+        Returns:
+            What there was. What could not be read is a line in `errors`, and never an exception.
+
+        """
+        findings = Findings(found, self._unfinished_after)
+        for root in self._roots:
+            known = self._known.get(root)
+            if known is None or not system.is_local(root):
+                known = self._known[root] = Known()
+            self._walk_root(root, known, findings, stopping)
+        self._turn = (self._turn + 1) % SLICES
+        return findings.result()
+
+    def walk_below(self, folder: str, found: Found, stopping: Stopping) -> WalkResult:
+        """Walk one folder below a data root, as `walk` would, and remember nothing; any thread."""
+        findings = Findings(found, self._unfinished_after)
+        for root in self._roots:
+            if below(root, folder) is not None:
+                self._walk_down_to(root, folder, findings, stopping)
+        return findings.result()
+
+    def _walk_root(self, root: str, known: Known, findings: Findings, stopping: Stopping) -> None:
+        try:
+            folder = open_root(root)
+        except FileNotFoundError:
+            findings.complain(f"{system.plain(root)}: the data root is missing")
+        except OSError as error:
+            findings.failed(root, error)
+        else:
+            self._descent(root, findings, stopping).walk(folder, root, known)
+
+    def _walk_down_to(self, root: str, path: str, findings: Findings, stopping: Stopping) -> None:
+        """Go down to a folder as a walk would, then walk what is in it."""
+        places = list(folders_down_to(root, path))
+        if any(map(self._is_excluded, places)):
+            return
+        try:
+            top = open_root(root)
+            try:
+                folder = descend(top, [os.path.basename(place) for place in places])
+            finally:
+                top.close()
+        except (FileNotFoundError, NotADirectoryError):
+            return  # gone already
+        except OSError as error:
+            findings.failed(path, error)
+            return
+        self._descent(root, findings, stopping).walk(folder, path, Known(), scan_of(root, path))
+
+    def _descent(self, root: str, findings: Findings, stopping: Stopping) -> Descent:
+        return Descent(root, self._is_excluded, findings, stopping, self._turn)
