@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from watcher.activity import Notice
 from watcher.ledger import rows, sql
 from watcher.ledger.database import Database, Step, Store
 from watcher.ledger.peek import Peek
 from watcher.ledger.rows import Waiting, key, receipt_of, version
+from watcher.ledger.search import matching
 from watcher.model import FinishedFile, HeldBack, Receipt
 
 T = TypeVar("T")
 _PAGE = 500
-_HEX = frozenset("0123456789abcdef")
 
 
 class Ledger:
@@ -82,14 +82,16 @@ class Ledger:
         """
         found: dict[str, Waiting] = {}
         for chunk in rows.chunks(files):
-            wanted = _wanted(chunk)
+            wanted = rows.wanted(chunk)
             receipts: dict[bytes, dict[str, Receipt]] = {}
             for source, fingerprint, receipt in self._among(
-                sql.VALID_RECEIPTS, wanted, _keyed_receipt
+                sql.VALID_RECEIPTS, wanted, rows.keyed_receipt
             ):
                 if fingerprint == wanted[source][1]:
                     receipts.setdefault(source, {})[receipt.destination] = receipt
-            for source, fingerprint, first_seen, cycles in self._among(sql.RECALL, wanted, _row):
+            for source, fingerprint, first_seen, cycles in self._among(
+                sql.RECALL, wanted, rows.whole
+            ):
                 path, current = wanted[source]
                 if fingerprint == current:
                     fixed = rows.read_cycles(cycles)
@@ -175,9 +177,9 @@ class Ledger:
         """Return the paths of those files that have valid receipts from all `destinations`."""
         paths: set[str] = set()
         for chunk in rows.chunks(files):
-            wanted = _wanted(chunk)
+            wanted = rows.wanted(chunk)
             holders: dict[str, set[str]] = {}
-            for source, fingerprint, destination in self._among(sql.ARCHIVED, wanted, _row):
+            for source, fingerprint, destination in self._among(sql.ARCHIVED, wanted, rows.whole):
                 path, current = wanted[source]
                 if fingerprint == current:
                     holders.setdefault(path, set()).add(destination)
@@ -192,7 +194,7 @@ class Ledger:
         """Yield the valid receipts whose experiment's folder is `folder`, in the order of names."""
         last: tuple[bytes, int] = (b"", 0)
         while page := self._store.read(
-            sql.RECEIPTS_BELOW, (key(folder), *last, destination, _PAGE), _numbered_receipt
+            sql.RECEIPTS_BELOW, (key(folder), *last, destination, _PAGE), rows.numbered_receipt
         ):
             yield from (receipt for receipt, _ in page)
             last = page[-1][1][5], page[-1][1][-1]
@@ -214,13 +216,13 @@ class Ledger:
             limit: how many at most.
 
         """
-        condition, arguments = _matching(text)
+        condition, arguments = matching(text)
         statement = sql.HISTORY.format(filter=condition)
         last: tuple[float, float] = (math.inf, math.inf)
         left = math.inf if limit is None else limit
         while left > 0 and (
             page := self._store.read(
-                statement, (*last, *arguments, min(left, _PAGE)), _numbered_receipt
+                statement, (*last, *arguments, min(left, _PAGE)), rows.numbered_receipt
             )
         ):
             yield from (receipt for receipt, _ in page)
@@ -267,33 +269,12 @@ class Ledger:
 
     def _one(self, statement: str, arguments: Sequence[object], default: T) -> T:
         """Return the one value that a query finds."""
-        return next(iter(self._store.read(statement, arguments, _first)), default)
+        return next(iter(self._store.read(statement, arguments, rows.first)), default)
 
     def _among(self, statement: str, keys: Collection[bytes], make: Callable[..., T]) -> list[T]:
         """Run a query about a chunk of sources."""
         marks = ",".join("?" * len(keys))
         return self._store.read(statement.format(marks=marks), tuple(keys), make)
-
-
-def _row(*row: Any) -> rows.Row:  # noqa: ANN401
-    return row
-
-
-def _wanted(files: Sequence[FinishedFile]) -> dict[bytes, tuple[str, str]]:
-    """Return the path and the fingerprint of each file by its key in the tables."""
-    return {key(path := file.path): (path, version(file.fingerprint)) for file in files}
-
-
-def _keyed_receipt(*row: Any) -> tuple[bytes, str, Receipt]:  # noqa: ANN401
-    return row[0], row[1], receipt_of(*row)
-
-
-def _numbered_receipt(*row: Any) -> tuple[Receipt, rows.Row]:  # noqa: ANN401
-    return receipt_of(*row), row
-
-
-def _first(value: Any) -> Any:  # noqa: ANN401
-    return value
 
 
 def _keys(sources: Iterable[str]) -> list[tuple[bytes]]:
@@ -305,18 +286,4 @@ def _steps(receipts: Sequence[Receipt], state: int) -> tuple[Step, ...]:
         (sql.FILE, [rows.file_row(receipt) for receipt in receipts]),
         (sql.FOLDER, [(folder,) for folder in {key(receipt.folder) for receipt in receipts}]),
         (sql.RECEIPT, [rows.receipt_row(receipt, state) for receipt in receipts]),
-    )
-
-
-def _matching(text: str) -> tuple[str, tuple[object, ...]]:
-    """Return the condition that history is filtered by, and its arguments."""
-    if not text:
-        return "", ()
-    names = (rows.like(text), os.sep, rows.like(text))
-    digest = text.rpartition(":")[2].lower()
-    if not digest or not _HEX.issuperset(digest):
-        return f"AND ({sql.BY_NAME})", names
-    return (
-        f"AND ({sql.BY_NAME} {sql.BY_CHECKSUM})",
-        (*((rows.like(text), os.sep, rows.like(text))), f"{digest}*", f"%:{digest}%"),
     )

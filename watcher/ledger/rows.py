@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from watcher.model import Checksum, Fingerprint, HeldBack, Manner, Receipt
+from watcher.model import Checksum, Fingerprint, FinishedFile, HeldBack, Manner, Receipt
 from watcher.platform import system
 
 PENDING, VALID, VOID = 0, 1, 2
@@ -148,10 +148,29 @@ def places(path: str) -> Iterator[tuple[bytes, bytes]]:
         folder = os.path.dirname(folder)
 
 
-def like(text: str) -> bytes:
-    """Make a pattern for LIKE that finds `text` anywhere."""
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return os.fsencode(f"%{escaped}%")
+def whole(*row: Any) -> Row:  # noqa: ANN401
+    """Take a row as it is."""
+    return row
+
+
+def wanted(files: Sequence[FinishedFile]) -> dict[bytes, tuple[str, str]]:
+    """Return the path and the fingerprint of each file by its key in the tables."""
+    return {key(path := file.path): (path, version(file.fingerprint)) for file in files}
+
+
+def keyed_receipt(*row: Any) -> tuple[bytes, str, Receipt]:  # noqa: ANN401
+    """Give a receipt back with the key and the fingerprint of its file."""
+    return row[0], row[1], receipt_of(*row)
+
+
+def numbered_receipt(*row: Any) -> tuple[Receipt, Row]:  # noqa: ANN401
+    """Give a receipt back with its row, to tell where a page ended."""
+    return receipt_of(*row), row
+
+
+def first(value: Any) -> Any:  # noqa: ANN401
+    """Take the one column there is."""
+    return value
 
 
 def chunks(items: Iterable[Any], size: int = 500) -> Iterator[list[Any]]:

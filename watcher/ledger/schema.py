@@ -63,6 +63,7 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX receipt_place ON receipt (folder, name);
     CREATE INDEX receipt_digest ON receipt (digest);
+    CREATE INDEX receipt_more ON receipt (more) WHERE more <> '';
     CREATE INDEX receipt_time ON receipt (archived_at) WHERE state > 0;
     CREATE INDEX receipt_pending ON receipt (id) WHERE state = 0;
     CREATE INDEX receipt_conflict ON receipt (id) WHERE conflict = 1;

@@ -109,7 +109,11 @@ BY_NAME = r"""
     CAST(source AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'
     OR CAST(folder.path AS TEXT) || ? || CAST(name AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'
 """
-BY_CHECKSUM = "OR digest GLOB ? OR more LIKE ?"
+OR_CHECKSUM = "OR digest GLOB ? OR more LIKE ?"
+BY_DIGEST = """
+    receipt.id IN (SELECT id FROM receipt WHERE digest >= ? AND digest < ?
+                   UNION SELECT id FROM receipt WHERE more <> '' AND more LIKE ?)
+"""
 
 # Conflicts and totals
 
