@@ -66,7 +66,7 @@ def parsed(line: bytes, algorithm: str) -> Line | None:
 def _plain(algorithm: str) -> re.Pattern[bytes]:
     """Match `<hex> *<name>`, `<hex>  <name>`, and `<hex> <name>` as some BSDs write it."""
     digest = rb"(?P<digest>[0-9A-Fa-f]{%d})" % digest_length(algorithm)
-    return re.compile(_START + digest + rb" [ *]?(?P<name>.+)", re.DOTALL)
+    return re.compile(_START + digest + rb" [ *]?+(?P<name>.+)", re.DOTALL)
 
 
 def _tagged(line: bytes, algorithm: str) -> re.Match[bytes] | None:
