@@ -86,11 +86,11 @@ def test_a_file_is_held_back_until_it_is_released_or_archived() -> None:
 
 def test_conflicts_are_counted_and_the_last_ones_are_named() -> None:
     state = Snapshot(conflicts=3)
-    for number in range(50):
+    for number in range(100):
         state = fold(state, ConflictKept(f"/data/{number}", "archive", "/archive/x"), 1.0)
-    assert state.conflicts == 53
-    assert len(state.last_conflicts) == 20
-    assert state.last_conflicts[0].source == "/data/49"
+    assert state.conflicts == 103
+    assert len(state.last_conflicts) == 50
+    assert state.last_conflicts[0].source == "/data/99"
 
 
 def test_a_backlog_tells_when_it_was_counted() -> None:

@@ -18,7 +18,7 @@ from watcher.model import DestinationState, HeldBack, Receipt, WalkResult
 K = TypeVar("K")
 V = TypeVar("V")
 
-RECENT = 20
+RECENT = 50
 """How many of the last files a snapshot keeps."""
 MINUTES = 60
 """How many minutes of throughput a snapshot keeps."""

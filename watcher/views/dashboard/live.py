@@ -1,0 +1,87 @@
+"""Shows the snapshot until it is told to stop.
+
+A terminal may stop taking output at any time, for ever: a click into a Windows console does it, or
+Ctrl-S. So all that writes to it is done by one thread that nobody waits for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+
+from rich.console import Console
+from rich.control import Control
+from rich.text import Text
+
+from watcher.activity import Activity, Snapshot
+from watcher.views.dashboard.frame import screen
+from watcher.views.dashboard.summary import summary
+
+FRAME = 0.25
+"""It is drawn no more often than this, in seconds."""
+PATIENCE = 1.0
+"""How long the terminal may take to be put back as it was, in seconds."""
+
+
+def run_dashboard(
+    activity: Activity, console: Console, stop: threading.Event, patience: float = PATIENCE
+) -> bool:
+    """Show the dashboard until `stop` is set, or Ctrl-C sets it; then print a summary.
+
+    Args:
+        activity: whose snapshot is shown.
+        console: where; nothing else may write there meanwhile.
+        stop: ends it.
+        patience: how long to wait at the end for the terminal, in seconds.
+
+    Returns:
+        False if the terminal takes no output: a thread is lost in it then, and the process must
+        end without flushing the standard streams (`os._exit`).
+
+    """
+    # A daemon thread: one that is stuck in a write can't be ended, only left.
+    thread = threading.Thread(
+        target=_show, args=(activity, console, stop), name="dashboard", daemon=True
+    )
+    thread.start()
+    try:
+        while not stop.wait(3600):  # a wait without end can't be interrupted on Windows
+            pass
+    except KeyboardInterrupt:
+        stop.set()
+    thread.join(patience)
+    return not thread.is_alive()
+
+
+def _show(activity: Activity, console: Console, stop: threading.Event) -> None:
+    with suppress(OSError, ValueError):  # the terminal is gone: there is nobody left to tell
+        with console.screen(hide_cursor=True):
+            _draw_until(activity, console, stop)
+        console.print(summary(activity.snapshot, time.time(), console.encoding))
+
+
+def _draw_until(activity: Activity, console: Console, stop: threading.Event) -> None:
+    shown: Snapshot | None = None
+    measures: tuple[object, ...] = ()
+    lines: list[Text] = []
+    while not stop.is_set():
+        snapshot, size, now = activity.snapshot, console.size, time.time()
+        if snapshot is not shown or (size, int(now)) != measures:
+            lines = [] if measures and size != measures[0] else lines
+            shown, measures = snapshot, (size, int(now))
+            lines = _redraw(console, lines, screen(snapshot, size, now, console.encoding))
+        stop.wait(FRAME)
+
+
+def _redraw(console: Console, old: list[Text], new: list[Text]) -> list[Text]:
+    """Write what differs, in one go: nothing flickers, and a quiet screen costs next to nothing."""
+    with console:
+        if len(old) != len(new):
+            console.control(Control.clear())
+            old = []
+        for row, line in enumerate(new):
+            if row >= len(old) or (line, line.style) != (old[row], old[row].style):
+                console.control(Control.move_to(0, row))
+                console.print(line, end="", soft_wrap=True)
+    return new

@@ -1,0 +1,136 @@
+"""What the screen is drawn with: characters that this console has, and lines of a fixed width."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from watcher.activity import Snapshot
+from watcher.model import SCAN_FOLDER, DestinationState
+from watcher.views import words
+from watcher.views.health import Level
+
+DIM = "bright_black"
+STYLES = {Level.OK: "green", Level.WAITING: "yellow", Level.ATTENTION: "red"}
+WORDS = {Level.OK: "ALL WELL", Level.WAITING: "WAITING", Level.ATTENTION: "NEEDS SOMEONE"}
+STATES = dict.fromkeys(DestinationState, "yellow") | {DestinationState.ONLINE: "green"}
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """The characters that not every console has."""
+
+    dot: str = "●"
+    arrow: str = "→"
+    ellipsis: str = "…"
+    between: str = " · "
+    full: str = "━"
+    empty: str = "─"
+    spark: str = " ▁▂▃▄▅▆▇█"
+    box: str = "╭─╮│╰╯"
+
+
+ASCII = Glyphs("*", "->", "...", " | ", "#", "-", " .:-=+*#@", "+-+|++")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One drawing: what is shown, when, and on what kind of console."""
+
+    snapshot: Snapshot
+    now: float
+    encoding: str = "utf-8"
+    glyphs: Glyphs = Glyphs()
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, now: float, encoding: str) -> Look:
+        """Choose the characters that `encoding` has."""
+        return cls(snapshot, now, encoding, Glyphs() if _has_all(encoding) else ASCII)
+
+    def plain(self, text: str) -> str:
+        """Show text that came from outside."""
+        return words.visible(text, self.encoding)
+
+    def name(self, path: str) -> str:
+        """Show a path below a data root from there on."""
+        roots = self.snapshot.started.data_roots if self.snapshot.started else ()
+        for root in roots:
+            if path.startswith(root):
+                return self.plain(path[len(root) :].lstrip("/\\"))
+        return words.path_name(path, self.encoding)
+
+    def brief(self, path: str) -> str:
+        """Show a path without the scan folder, which all have in common."""
+        name = self.name(path)
+        kept = re.split(r"([/\\])", name)
+        at = next((i for i, p in enumerate(kept) if p.casefold() == SCAN_FOLDER), None)
+        return name if at is None else "".join(kept[:at] + kept[at + 2 :])
+
+    def short(self, text: str, width: int) -> str:
+        """Cut the middle out of a text that is too long."""
+        return words.shorten(text, width, self.glyphs.ellipsis)
+
+    def sentence(self, text: str, width: int) -> str:
+        """Cut the end off a sentence that is too long."""
+        return words.sentence(text, width, self.glyphs.ellipsis)
+
+    def column(self, text: str, width: int) -> str:
+        """Cut or fill a text to exactly `width` cells."""
+        text = self.short(text, width)
+        return text + " " * (width - cell_len(text))
+
+    def joined(self, parts: Sequence[str | tuple[str, str]]) -> Text:
+        """Put facts on one line, with a quiet mark between them."""
+        return Text((self.glyphs.between), style=DIM).join(
+            [Text(p) if isinstance(p, str) else Text(*p) for p in parts]
+        )
+
+    def bar(self, share: float, width: int) -> Text:
+        """Draw how much of something is done."""
+        done = round(max(0.0, min(1.0, share)) * width)
+        filled = Text(self.glyphs.full * done, style="green")
+        return filled.append(self.glyphs.empty * (width - done), style=DIM)
+
+    def sparkline(self, values: Sequence[int]) -> str:
+        """Draw values as a row of little columns; only nothing looks like nothing."""
+        top, steps = max((*values, 1)), len(self.glyphs.spark) - 1
+        return "".join(self.glyphs.spark[-(-value * steps // top)] for value in values)
+
+
+def _has_all(encoding: str) -> bool:
+    glyphs = Glyphs()
+    try:
+        "".join(getattr(glyphs, name) for name in Glyphs.__slots__).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def fitted(line: Text, width: int) -> Text:
+    """Cut or fill a line to exactly `width` cells."""
+    if line.cell_len == width:
+        return line
+    line = line.copy()
+    line.truncate(width, overflow="crop", pad=True)
+    return line
+
+
+def boxed(title: str, lines: Sequence[Text], width: int, glyphs: Glyphs) -> list[Text]:
+    """Draw a frame around lines."""
+    left, flat, right, side, low_left, low_right = tuple(glyphs.box)
+    rest = flat * (width - len(title) - 5)
+    top = Text.assemble((f"{left}{flat} ", DIM), (title, "bold"), (f" {rest}{right}", DIM))
+    middle = [
+        Text.assemble((f"{side} ", DIM), fitted(line, width - 4), (f" {side}", DIM))
+        for line in lines
+    ]
+    return [top, *middle, Text(low_left + flat * (width - 2) + low_right, style=DIM)]
+
+
+def beside(left: Sequence[Text], right: Sequence[Text]) -> list[Text]:
+    """Put two blocks of the same height beside each other."""
+    return [one + other for one, other in zip(left, right, strict=True)]

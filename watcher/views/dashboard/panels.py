@@ -1,0 +1,275 @@
+"""One function a panel: what there is to say, most important line first, in a given width."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from watcher.activity import NOT_LOOKED_AT, BatchBegan, DestinationView
+from watcher.model import DestinationState, Receipt
+from watcher.views import words
+from watcher.views.dashboard.look import DIM, STATES, STYLES, WORDS, Look
+from watcher.views.health import health, needs_a_person
+
+WIDE = 140
+"""From this many columns on, paths at the destinations are shown too."""
+NARROW = 80
+"""Below this many columns, only what matters most is said."""
+
+
+def headline(look: Look, width: int) -> list[Text]:
+    """Say in one word and colour whether all is well, and why not."""
+    state = health(look.snapshot, look.now)
+    left = f" {look.glyphs.dot} {WORDS[state.level]}   "
+    right = f"  {_corner(look, width)} "
+    room = width - cell_len(left) - cell_len(right)
+    first, *others = [look.plain(reason) for reason in state.reasons]
+    first = look.sentence(first, room)
+    bar = Text(left + first + " " * (room - cell_len(first)) + right)
+    bar.stylize(f"bold reverse {STYLES[state.level]}")
+    indent, style = " " * cell_len(left), STYLES[state.level]
+    more = [look.sentence(other, width - len(indent)) for other in others]
+    return [bar, *(Text(indent + other, style=style) for other in more)]
+
+
+def _corner(look: Look, width: int) -> str:
+    who, clock = look.snapshot.started, words.exactly(look.now)
+    return f"{look.plain(who.instrument)}  {clock}" if who and width >= NARROW else clock
+
+
+def destinations(look: Look, width: int) -> list[Text]:
+    """Each destination's state, since when, its last error in plain words, and its mend."""
+    return [line for lines in _destinations(look, width) for line in lines]
+
+
+def destinations_briefly(look: Look, width: int) -> list[Text]:
+    """One line for each destination, for small screens."""
+    return [_on_one_line(look, lines, width) for lines in _destinations(look, width)]
+
+
+def _on_one_line(look: Look, lines: list[Text], width: int) -> Text:
+    head, said = lines[0].copy(), lines[1].plain.strip() if len(lines) > 1 else ""
+    return head.append(look.sentence(said, max(0, width - head.cell_len)))
+
+
+def _destinations(look: Look, width: int) -> list[list[Text]]:
+    views = look.snapshot.destinations
+    column = min(max((cell_len(look.plain(n)) for n in views), default=0), 16)
+    return [_destination(look, name, view, column, width) for name, view in views.items()]
+
+
+def _destination(
+    look: Look, name: str, view: DestinationView, column: int, width: int
+) -> list[Text]:
+    label = look.column(look.plain(name), column)
+    if view.error == NOT_LOOKED_AT:
+        return [Text.assemble((label, "bold"), (f"  {look.glyphs.dot} {NOT_LOOKED_AT}", DIM))]
+    state = (f"{look.glyphs.dot} {view.state:<7}", STATES[view.state])
+    head, lasted = Text.assemble((label, "bold"), "  ", state, "  "), _lasted(look, view)
+    if view.state is DestinationState.ONLINE:
+        return [head.append(f"for {lasted}", style=DIM)]
+    head.append(f"since {words.clock(view.since, look.now)} ({lasted})  ")
+    return [head, *_reasons(look, view, column + 4, width)]
+
+
+def _lasted(look: Look, view: DestinationView) -> str:
+    return words.about(look.now - view.since)
+
+
+def _reasons(look: Look, view: DestinationView, indent: int, width: int) -> list[Text]:
+    room = width - indent
+    said = look.sentence(look.plain(view.error), room)
+    mend = look.sentence(f"{look.glyphs.arrow} {look.plain(view.mend)}", room)
+    lines = [Text(" " * indent + said, style="yellow")] if view.error else []
+    return [*lines, Text(" " * indent + mend)] if view.mend else lines
+
+
+def backlog(look: Look, _width: int) -> list[Text]:
+    """How much waits, for how long already, and for how long yet."""
+    snapshot = look.snapshot
+    if not snapshot.backlog:
+        return [Text("nothing waits", style="green")]
+    first = look.joined([_files(look), words.size(snapshot.backlog_size)])
+    return [first, look.joined(_times(look))]
+
+
+def backlog_briefly(look: Look, _width: int) -> list[Text]:
+    """Say the same on one line."""
+    if not look.snapshot.backlog:
+        return backlog(look, _width)
+    return [look.joined([_files(look), *_times(look)])]
+
+
+def _files(look: Look) -> tuple[str, str]:
+    return words.count(look.snapshot.backlog, "file"), "bold"
+
+
+def _times(look: Look) -> list[str]:
+    oldest = look.snapshot.oldest
+    age = [] if oldest is None else [f"oldest {words.about(look.now - oldest)}"]
+    return [*age, _time_left(look)]
+
+
+def _time_left(look: Look) -> str:
+    snapshot = look.snapshot
+    down = [n for n, v in snapshot.destinations.items() if v.state is not DestinationState.ONLINE]
+    if down:
+        return f"waits for {look.plain(down[0])}"
+    left = seconds_left(look)
+    return "time left not known yet" if left is None else f"about {words.about(left + 1)} left"
+
+
+def seconds_left(look: Look) -> float | None:
+    """Say how long the backlog takes at the pace of the last half minute."""
+    pace, snapshot = look.snapshot.pace, look.snapshot
+    span = pace[-1][0] - pace[0][0] if pace else 0.0
+    if span < 2 or look.now - pace[-1][0] > span + 10:  # noqa: PLR2004 - too short, or over
+        return None
+    flights = snapshot.in_flight.values()
+    flying = max((rate(batch, look.now) for batch in flights), default=0.0)
+    files = (pace[-1][1] - pace[0][1]) / span
+    size = (pace[-1][2] - pace[0][2]) / span + flying
+    rest = snapshot.backlog_size - max((batch.done for batch in flights), default=0)
+    return max(snapshot.backlog / max(files, 0.01), rest / max(size, 1.0))
+
+
+def rate(batch: BatchBegan, now: float) -> float:
+    """Say how fast a batch has been copied so far, in bytes a second."""
+    return batch.done / max(now - batch.began_at, 0.1)
+
+
+def in_flight(look: Look, width: int) -> list[Text]:
+    """What is being copied: where to, name, bytes, rate, a bar."""
+    batches = sorted(look.snapshot.in_flight.values(), key=lambda b: (-b.size, b.destination))
+    lines = [_batch(look, batch, width) for batch in batches]
+    return lines or [Text("nothing", style=DIM)]
+
+
+def _batch(look: Look, batch: BatchBegan, width: int) -> Text:
+    share = batch.done / max(batch.size, 1)
+    more = f" +{batch.files - 1:,}" if batch.files > 1 else ""
+    facts = f" {share:>5.0%}" if width < NARROW - 10 else _amounts(look, batch)
+    bar = max(6, min(30, width // 6))
+    room = max(8, width - 10 - bar - len(facts) - len(more))
+    line = Text(look.column(look.plain(batch.destination), 8) + " ", style="bold")
+    line.append(look.column(look.brief(batch.name), room), style="not bold")
+    line.append(more + " ", style=f"not bold {DIM}")
+    return line.append_text(look.bar(share, bar)).append(facts, style="not bold")
+
+
+def _amounts(look: Look, batch: BatchBegan) -> str:
+    speed = f"{words.size(rate(batch, look.now))}/s" if batch.done else ""
+    return f"{f'{words.size(batch.done)} of {words.size(batch.size)}':>20}{speed:>11}"
+
+
+def last_files(look: Look, width: int) -> list[Text]:
+    """The last files: when, which, where they went, how long it took from mark to archived."""
+    places = [_where(look, receipts, width) for receipts in look.snapshot.recent]
+    widest = max((cell_len(where) for where, _ in places), default=0)
+    aside = min(widest, width * 2 // 5 if width >= WIDE else width // 3)
+    pairs = zip(look.snapshot.recent, places, strict=True)
+    lines = [_archived(look, receipts, *place, width, aside) for receipts, place in pairs]
+    return lines or [Text("none yet", style=DIM)]
+
+
+def _archived(
+    look: Look, receipts: tuple[Receipt, ...], where: str, style: str, width: int, aside: int
+) -> Text:
+    last = max(receipts, key=lambda r: r.archived_at)
+    amount = "" if width < NARROW - 10 else f"{words.size(last.fingerprint.size):>8}"
+    facts = f"{amount}{words.duration(last.seconds):>10}" + ("  " if aside else "")
+    room = max(8, width - 9 - len(facts) - aside)
+    name = look.column(look.brief(last.source), room)
+    shown = look.short(where, aside)
+    return Text.assemble((words.exactly(last.archived_at) + " ", DIM), name + facts, (shown, style))
+
+
+def _where(look: Look, receipts: tuple[Receipt, ...], width: int) -> tuple[str, str]:
+    clash = next((r for r in receipts if r.conflict), None)
+    if clash:
+        name = clash.path.replace("\\", "/").rpartition("/")[2]
+        return f"conflict: {look.plain(name)}", "red"
+    if width < NARROW - 10:
+        return "", DIM
+    if width >= WIDE:
+        return f"{look.glyphs.arrow} {words.path_name(receipts[0].path, look.encoding)}", DIM
+    return f"{look.glyphs.arrow} {', '.join(look.plain(r.destination) for r in receipts)}", DIM
+
+
+def left_behind(look: Look, width: int) -> list[Text]:
+    """What stays behind or waits for a person, by number and by name."""
+    snapshot, walk = look.snapshot, look.snapshot.rescan
+    counts = [
+        _count("held", len(snapshot.held), "red" if _any_for_a_person(look) else "yellow"),
+        _count("conflicts", snapshot.conflicts, "red"),
+        _count("stranded", walk.stranded_count, "red"),
+        _count("hints missed", snapshot.missed, "default"),
+    ]
+    return [look.joined(counts), *(_item(look, *item, width) for item in _items(look))]
+
+
+def _any_for_a_person(look: Look) -> bool:
+    return any(needs_a_person(held) for held in look.snapshot.held.values())
+
+
+def _count(label: str, number: int, style: str) -> tuple[str, str]:
+    return f"{label} {number:,}", f"bold {style}" if number else DIM
+
+
+def _items(look: Look) -> list[tuple[str, str, str]]:
+    held = sorted(look.snapshot.held.values(), key=lambda h: (not needs_a_person(h), h.since))
+    items = [(h.source, h.reason, h.mend) for h in held[:10]]
+    for clash in look.snapshot.last_conflicts[:5]:
+        kept = f"another file is there; kept as {clash.path.replace(chr(92), '/').split('/')[-1]}"
+        items.append((clash.source, kept, f"watcher resolve {look.name(clash.source)}"))
+    for file in look.snapshot.rescan.stranded[:5]:
+        age = words.about(look.now - file.modified_at)
+        items.append((file.path, f"never finished, untouched for {age}", ""))
+    items += [("", error, "") for error in look.snapshot.rescan.errors[:3]]
+    return items
+
+
+def _item(look: Look, name: str, reason: str, mend: str, width: int) -> Text:
+    shown = look.short(look.name(name), max(12, width // 3))
+    line = Text(f"{shown}  " if shown else "")
+    line.append(look.sentence(look.plain(reason), max(0, width - line.cell_len)), style="yellow")
+    room = width - line.cell_len - 4
+    if mend and room > 8:  # noqa: PLR2004 - less says nothing
+        line.append(look.sentence(f"  {look.glyphs.arrow} {look.plain(mend)}", room + 4))
+    return line
+
+
+def rhythm(look: Look, width: int) -> list[Text]:
+    """Files a minute as a sparkline, and when the next rescan comes."""
+    minutes = max(5, min(60, width - 18))
+    busy, this = dict(look.snapshot.per_minute), int(look.now // 60)
+    values = [busy.get(minute, 0) for minute in range(this - minutes + 1, this + 1)]
+    recent = (values[-1] + values[-2]) / (1 + look.now % 60 / 60)
+    line = Text(look.sparkline(values), style="cyan")
+    return [line.append(f"  {recent:,.0f} a minute", style="default"), Text(rescan(look))]
+
+
+def rescan(look: Look) -> str:
+    """When the next rescan comes."""
+    if look.snapshot.rescanning:
+        return "rescan: looking now"
+    if look.snapshot.next_rescan_at is None:
+        return "rescan: none yet"
+    return f"next rescan in {words.about(look.snapshot.next_rescan_at - look.now)}"
+
+
+def footer(look: Look, width: int) -> list[Text]:
+    """Uptime, version, and where to read on."""
+    snapshot, who = look.snapshot, look.snapshot.started
+    if who is None:
+        return [Text("starting", style=DIM)]
+    files = words.count(snapshot.archived, "file")
+    total = f"{files}, {words.size(snapshot.archived_size)} archived"
+    up = f"up {words.about(look.now - snapshot.started_at)}"
+    parts = [total, up, f"watcher {who.version}", "Ctrl-C stops"]
+    paths = [("log", who.log_file), ("config", who.config_file)]
+    parts += [f"{label} {words.path_name(path, look.encoding)}" for label, path in paths if path]
+    while len(parts) > 1 and cell_len(look.glyphs.between.join(parts)) > width - 1:
+        del parts[-1]
+    line = Text(" ") + look.joined([(part, DIM) for part in parts])
+    return [line]

@@ -1,0 +1,60 @@
+"""What is left on the terminal when the dashboard ends."""
+
+from __future__ import annotations
+
+import os
+
+from rich.console import Group
+from rich.text import Text
+
+from watcher.activity import Snapshot
+from watcher.views import words
+from watcher.views.dashboard.look import STYLES, Look
+from watcher.views.health import health
+
+
+def summary(snapshot: Snapshot, now: float, encoding: str = "utf-8") -> Group:
+    """Say what was done, where it went, how long it took, what stays behind and why."""
+    look = Look.of(snapshot, now, encoding)
+    lines = [_done(look), *_where(look), *_behind(look)]
+    for line in lines:
+        line.overflow = "fold"
+    return Group(*lines)
+
+
+def _done(look: Look) -> Text:
+    snapshot = look.snapshot
+    lasted = words.about(now_since(look)) if snapshot.started else "no time"
+    files = words.count(snapshot.archived, "file")
+    size = words.size(snapshot.archived_size)
+    return Text.assemble((f"{files} archived", "bold"), f" ({size}) in {lasted}")
+
+
+def now_since(look: Look) -> float:
+    """Return how long it ran, in seconds."""
+    return look.now - look.snapshot.started_at
+
+
+def _where(look: Look) -> list[Text]:
+    folders = {r.destination: r.folder for files in look.snapshot.recent[::-1] for r in files}
+    return [
+        Text(f"  {look.plain(name)} {look.glyphs.arrow} {words.path_name(folder, look.encoding)}")
+        for name, folder in folders.items()
+    ]
+
+
+def _behind(look: Look) -> list[Text]:
+    snapshot = look.snapshot
+    if not snapshot.backlog and not snapshot.held:
+        lines = [Text("nothing stays behind", style="green")]
+    else:
+        files = words.count(max(snapshot.backlog, len(snapshot.held)), "file")
+        lines = [Text(f"{files} not archived yet; the next start goes on with them", "yellow")]
+    state = health(snapshot, look.now)
+    reasons = [r for r in state.reasons if not r.startswith("stopping")] if lines else []
+    if state.level != "ok":
+        lines += [Text(f"  {look.plain(reason)}", STYLES[state.level]) for reason in reasons]
+    for held in list(snapshot.held.values())[:10]:
+        mend = f" {look.glyphs.arrow} {look.plain(held.mend)}" if held.mend else ""
+        lines.append(Text(f"  {os.path.basename(look.name(held.source))}: {held.reason}{mend}"))
+    return lines

@@ -1,0 +1,303 @@
+"""What `watcher status` tells from another console: a small file beside the ledger, and its text.
+
+The file is written aside and renamed, so that a reader sees one state or the next, never half of
+one. Times are ISO 8601 with the local offset; durations are seconds and say so (`_s`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.text import Text
+
+from watcher.activity import DestinationView, Snapshot
+from watcher.model import HeldBack, Receipt, Stranded
+from watcher.platform import system
+from watcher.views import words
+from watcher.views.health import Health, Level, health
+
+Status = dict[str, Any]
+
+NAME = "status.json"
+EVERY = 1.0
+"""It is written no more often than this, in seconds."""
+HEARTBEAT = 30.0
+"""It is written at least this often, in seconds: an older one is from a watcher that is gone."""
+NAMED = 100
+"""How many files a list in it names at most; the counts are always whole."""
+LAST = 20
+"""How many of the last files it names."""
+
+STYLES = {Level.OK: "green", Level.WAITING: "yellow", Level.ATTENTION: "bold red"}
+
+
+def status_of(snapshot: Snapshot, now: float, *, running: bool = True) -> Status:
+    """Tell the state as plain data, for programs.
+
+    Args:
+        snapshot: what is known.
+        now: the time, in seconds since the epoch.
+        running: False for the last word of a watcher that ends.
+
+    """
+    return {
+        "running": running,
+        **_who(snapshot),
+        "written_at": words.iso(now),
+        "health": _health(health(snapshot, now)),
+        **_backlog(snapshot, now),
+        **_archived(snapshot),
+        **_left_behind(snapshot),
+        "destinations": {n: _destination(v) for n, v in snapshot.destinations.items()},
+        **_rescan(snapshot),
+        "in_flight": [
+            {**asdict(b), "name": system.plain(b.name), "began_at": words.iso(b.began_at)}
+            for b in snapshot.in_flight.values()
+        ],
+        "stopping": snapshot.stopping,
+    }
+
+
+def _who(snapshot: Snapshot) -> Status:
+    who = snapshot.started
+    if who is None:
+        return {"pid": os.getpid(), "instrument": "", "version": ""}
+    return {
+        "pid": who.pid,
+        "instrument": who.instrument,
+        "version": who.version,
+        "started_at": words.iso(snapshot.started_at),
+        "data_roots": [system.plain(root) for root in who.data_roots],
+        "config_file": system.plain(who.config_file) if who.config_file else "",
+        "log_file": system.plain(who.log_file) if who.log_file else "",
+    }
+
+
+def _health(state: Health) -> Status:
+    return {"level": state.level.value, "text": state.text, "reasons": list(state.reasons)}
+
+
+def _backlog(snapshot: Snapshot, now: float) -> Status:
+    oldest = snapshot.oldest
+    return {
+        "backlog": snapshot.backlog,
+        "backlog_bytes": snapshot.backlog_size,
+        "oldest_backlog_s": None if oldest is None else round(max(0.0, now - oldest), 3),
+        "as_of": words.iso(snapshot.counted_at) if snapshot.counted_at else None,
+    }
+
+
+def _archived(snapshot: Snapshot) -> Status:
+    last = [_file(receipts) for receipts in snapshot.recent[:LAST]]
+    return {
+        "archived": snapshot.archived,
+        "archived_bytes": snapshot.archived_size,
+        "last_archived": last[0] if last else None,
+        "last_files": last,
+    }
+
+
+def _file(receipts: tuple[Receipt, ...]) -> Status:
+    last = max(receipts, key=lambda r: r.archived_at)
+    return {
+        "source": system.plain(last.source),
+        "archived_at": words.iso(last.archived_at),
+        "took_s": round(last.seconds, 3),
+        "bytes": last.fingerprint.size,
+        "checksum": str(last.checksum),
+        "conflict": any(r.conflict for r in receipts),
+        "paths": {r.destination: system.plain(r.path) for r in receipts},
+    }
+
+
+def _left_behind(snapshot: Snapshot) -> Status:
+    return {
+        "failed": len(snapshot.held),
+        "held": [_held(h) for h in list(snapshot.held.values())[:NAMED]],
+        "conflicts": snapshot.conflicts,
+        "last_conflicts": [
+            {**asdict(c), "source": system.plain(c.source), "path": system.plain(c.path)}
+            for c in snapshot.last_conflicts[:LAST]
+        ],
+        "stranded": snapshot.rescan.stranded_count,
+        "stranded_files": [_stranded(s) for s in snapshot.rescan.stranded[:NAMED]],
+        "missed_by_events": snapshot.missed,
+    }
+
+
+def _held(held: HeldBack) -> Status:
+    source = system.plain(held.source)
+    return {**asdict(held), "source": source, "since": words.iso(held.since)}
+
+
+def _stranded(file: Stranded) -> Status:
+    modified = words.iso(file.modified_at)
+    return {"path": system.plain(file.path), "bytes": file.size, "modified_at": modified}
+
+
+def _destination(view: DestinationView) -> Status:
+    return {
+        "state": view.state.value,
+        "since": words.iso(view.since),
+        "error": view.error,
+        "mend": view.mend,
+    }
+
+
+def _rescan(snapshot: Snapshot) -> Status:
+    walk, after = snapshot.rescan, snapshot.next_rescan_at
+    return {
+        "rescan": {
+            "running": snapshot.rescanning,
+            "finished": walk.finished,
+            "unfinished": walk.unfinished,
+            "folders": walk.folders,
+            "took_s": round(walk.seconds, 3),
+            "errors": list(walk.errors[:NAMED]),
+        },
+        "next_rescan": words.iso(after) if after else None,
+    }
+
+
+class StatusFile:
+    """The file that tells other processes what this one does."""
+
+    def __init__(self, path: str) -> None:
+        """Write to `path`, in a folder that exists."""
+        self._path = path
+        self._written: Snapshot | None = None
+        self._written_at = -HEARTBEAT
+        self.error = ""
+        """Why it could not be written the last time; empty if it could."""
+
+    def write(self, snapshot: Snapshot, *, last: bool = False) -> bool:
+        """Write if it is time; never raises, for nothing waits for this file.
+
+        Args:
+            snapshot: what is known.
+            last: write at once, and say that this watcher ends.
+
+        Returns:
+            Whether it was written.
+
+        """
+        if not last and not self._is_time(snapshot):
+            return False
+        self._written, self._written_at = snapshot, time.monotonic()
+        try:
+            _replace(self._path, status_of(snapshot, time.time(), running=not last))
+        except OSError as error:
+            self._written, self.error = None, str(error)
+            return False
+        self.error = ""
+        return True
+
+    def _is_time(self, snapshot: Snapshot) -> bool:
+        waited = time.monotonic() - self._written_at
+        return waited >= HEARTBEAT or (snapshot is not self._written and waited >= EVERY)
+
+
+def _replace(path: str, status: Status) -> None:
+    aside = f"{path}.new"
+    with open(aside, "w", encoding="ascii") as file:  # escapes keep names that are no UTF-8
+        json.dump(status, file, indent=1)
+        file.write("\n")
+    os.replace(aside, path)
+
+
+def read(path: str) -> Status | None:
+    """Read what a watcher wrote; None if there is nothing, or nothing of that kind."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if _is_status(found) else None
+
+
+def _is_status(found: object) -> bool:
+    if not isinstance(found, dict) or not isinstance(found.get("running"), bool):
+        return False
+    wanted = status_of(Snapshot(), 0.0)
+    return all(isinstance(found.get(k), type(v)) for k, v in wanted.items() if v is not None)
+
+
+def ended(status: Mapping[str, Any]) -> Status:
+    """Correct a status whose watcher is gone without having said so."""
+    text = f"no watcher runs; the last word of one is from {status.get('written_at', 'long ago')}"
+    gone = {"level": Level.ATTENTION.value, "text": text, "reasons": [text]}
+    return {**status, "running": False, "health": gone, "in_flight": []}
+
+
+def text(status: Mapping[str, Any]) -> Text:
+    """Tell a status to a person, the most important first."""
+    shown = Text(no_wrap=False)
+    for label, value, style in _lines(status):
+        shown.append(f"{label:<13}", style="dim")
+        shown.append(f"{words.visible(value)}\n", style=style)
+    shown.rstrip()
+    return shown
+
+
+def _lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    state = Level(status["health"]["level"])
+    yield "health", f"{state.upper()}: {status['health']['text']}", STYLES[state]
+    yield "watcher", _running(status), ""
+    for name, destination in status["destinations"].items():
+        yield name, *_destination_line(destination)
+    yield "backlog", _backlog_line(status), ""
+    yield "archived", _archived_line(status), ""
+    yield "left behind", _left_line(status), ""
+    for held in status["held"][:5]:
+        yield "  held back", f"{held['source']}: {held['reason']}", "yellow"
+        if held["mend"]:
+            yield "  mend", held["mend"], ""
+    for file in status["stranded_files"][:5]:
+        yield "  stranded", f"{file['path']}, untouched since {_time(file['modified_at'])}", ""
+    for file in status["last_files"][:5]:
+        took = words.duration(file["took_s"])
+        yield "  last", f"{_time(file['archived_at'])}  {file['source']} ({took})", ""
+
+
+def _running(status: Mapping[str, Any]) -> str:
+    who = f"{status['instrument']}, version {status['version']}"
+    if not status["running"]:
+        return f"not running ({who}); last seen {_time(status['written_at'])}"
+    return f"running (process {status['pid']}, {who}), next rescan {_time(status['next_rescan'])}"
+
+
+def _destination_line(destination: Mapping[str, Any]) -> tuple[str, str]:
+    line = f"{destination['state']} since {_time(destination['since'])}"
+    for more in (destination["error"], destination["mend"]):
+        line += f"; {more}" if more else ""
+    return line, "green" if destination["state"] == "online" else "yellow"
+
+
+def _backlog_line(status: Mapping[str, Any]) -> str:
+    if not status["backlog"]:
+        return "nothing waits"
+    oldest = status["oldest_backlog_s"]
+    age = f", the oldest for {words.about(oldest)}" if oldest is not None else ""
+    files = words.count(status["backlog"], "file")
+    return f"{files}, {words.size(status['backlog_bytes'])}{age}"
+
+
+def _archived_line(status: Mapping[str, Any]) -> str:
+    files = words.count(status["archived"], "file")
+    return f"{files}, {words.size(status['archived_bytes'])} since it started"
+
+
+def _left_line(status: Mapping[str, Any]) -> str:
+    return (
+        f"{status['failed']} held back, {words.count(status['conflicts'], 'conflict')}, "
+        f"{status['stranded']} stranded, {status['missed_by_events']} missed by hints"
+    )
+
+
+def _time(iso: str | None) -> str:
+    return iso[:19].replace("T", " ") if iso else "now"
