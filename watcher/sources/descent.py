@@ -37,6 +37,7 @@ class Known:
     __slots__ = ("folders", "key")
 
     def __init__(self) -> None:
+        """Know nothing yet."""
         self.key = 0
         """What its number, device and times came to when it was listed; 0: list it."""
         self.folders: dict[str, Known] = _NO_FOLDERS
@@ -65,6 +66,7 @@ class Scan:
     prefix: str = ""
 
     def deeper(self, name: str) -> Scan:
+        """Say where the walk is one folder further down."""
         return Scan(self.experiment, self.name, f"{self.prefix}{name}{os.sep}")
 
 
@@ -97,6 +99,7 @@ class Descent:
         stopping: Stopping,
         turn: int,
     ) -> None:
+        """Take the next of `SLICES` turns: remembered folders whose turn it is are listed anew."""
         self._root = root
         self._is_excluded = is_excluded
         self._findings = findings
