@@ -13,13 +13,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from platformdirs import user_config_dir
 from pydantic import ValidationError
 
 from watcher.config import complaints, reading
 from watcher.config.commented import commented
-from watcher.config.complaints import Problem
+from watcher.config.complaints import Key, Problem
 from watcher.config.schema import (
     OUTPUT_VARIABLE,
     SECTIONS,
@@ -139,7 +140,18 @@ def _problems(error: ValidationError, document: reading.Document) -> Iterator[Pr
         section = SECTIONS.get(str(one["loc"][0]), Config) if len(one["loc"]) > 1 else Config
         for problem in complaints.explain(one, section.model_fields):
             written = problem.found or document.found(problem.key)
-            yield replace(problem, found=written or complaints.shown(one["input"]))
+            deeper = problem.key[len(one["loc"]) :]
+            yield replace(problem, found=written or complaints.shown(_at(one["input"], deeper)))
+
+
+def _at(value: Any, key: Key) -> Any:  # noqa: ANN401 - whatever was given
+    """Return what stands below a value that isn't in the file, as far down as there is anything."""
+    for part in key:
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
+            value = value[part]
+    return value
 
 
 def _line(problem: Problem, document: reading.Document) -> str:

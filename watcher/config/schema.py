@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import platform
-from collections.abc import Iterable, Set
+from collections.abc import Collection, Iterable
 from typing import Annotated, Any
 
 from platformdirs import user_state_dir
@@ -226,7 +226,9 @@ class Config(_Frozen):
         return destinations
 
 
-def _checked(given: object, check: ValidatorFunctionWrapHandler) -> tuple[Any, list[Problem]]:
+def _checked(
+    given: object, check: ValidatorFunctionWrapHandler
+) -> tuple[tuple[Any, ...], list[Problem]]:
     """Return the list, checked or as it was given, and what is wrong with single entries.
 
     So what is wrong between the others can be told in the same breath.
@@ -236,14 +238,14 @@ def _checked(given: object, check: ValidatorFunctionWrapHandler) -> tuple[Any, l
     except ValidationError as error:
         errors = error.errors(include_url=False)
         problems = [p for one in errors for p in explain(one, DestinationConfig.model_fields)]
-        return given if isinstance(given, list | tuple) else (), problems
+        return tuple(given) if isinstance(given, list | tuple) else (), problems
 
 
-def _places(destinations: Iterable[Any], refused: Set[Key]) -> dict[int, tuple[str, str]]:
+def _places(destinations: Iterable[Any], refused: Collection[Key]) -> dict[int, tuple[str, str]]:
     """Return name and path of those destinations in which both are right."""
     places = {}
     for i, one in enumerate(destinations):
-        if not refused & {(i,), (i, "name"), (i, "path")}:
+        if not any(key in refused for key in ((i,), (i, "name"), (i, "path"))):
             fields = one if isinstance(one, dict) else dict(one)
             places[i] = fields["name"], fields["path"]
     return places
