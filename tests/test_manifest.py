@@ -162,6 +162,16 @@ def test_a_stale_digest_is_replaced_and_no_other_byte_changes(tmp_path, is_new_l
     assert sorted(os.listdir(tmp_path)) == [MANIFEST, *(f"scan {n}.txt" for n in range(4))]
 
 
+def test_a_digest_that_was_replaced_can_come_back(tmp_path):
+    manifest = Manifest(["sha256"])
+    first = entry(tmp_path, "scan.txt")
+    manifest.write([first, *(entry(tmp_path, f"scan {number}.txt") for number in range(20))])
+    manifest.write([entry(tmp_path, "scan.txt", b"measured again")])
+    manifest.write([entry(tmp_path, "scan.txt")])
+    assert text_of(tmp_path).startswith(line_of(first))
+    check(tmp_path)
+
+
 def test_two_lines_for_one_file_that_differ_both_become_true(tmp_path):
     one = entry(tmp_path, "scan.txt")
     (tmp_path / MANIFEST).write_bytes(written("scan.txt", "0" * 64) + line_of(one))
@@ -433,6 +443,19 @@ with open(path, "ab") as file, locked(file.fileno(), path) as is_alone:
         assert text_of(tmp_path) == b""
         holder.communicate(b"go\n")
         worker.join(10)
+    assert text_of(tmp_path) == line_of(one)
+
+
+@pytest.mark.posix
+@pytest.mark.skipif(os.name == "nt", reason="an open file can't be removed there")
+def test_a_manifest_removed_while_it_is_waited_for_is_begun_again(tmp_path):
+    one, path = entry(tmp_path, "scan.txt"), tmp_path / MANIFEST
+    with path.open("ab") as file, locked(file.fileno(), str(path)):
+        worker = threading.Thread(target=Manifest(["sha256"]).write, args=([one],))
+        worker.start()
+        worker.join(0.1)
+        path.unlink()
+    worker.join(10)
     assert text_of(tmp_path) == line_of(one)
 
 
