@@ -8,6 +8,7 @@ One flow, left to right; a room (a module or a package) knows only what stands b
                                                       activity ─> views       ledger
 
     cli          one file a command, wiring only
+    inquiry      what would happen, and what became of a file: answers without a watcher
     daemon       puts the parts together; the order of starting and stopping
     config       YAML to frozen models; no room below sees them
     sources      observer (hints), rescan (the walk), intake (both become a backlog, cycles fixed)
@@ -17,6 +18,7 @@ One flow, left to right; a room (a module or a package) knows only what stands b
     settling     the end of a file: all receipts in, source moved into place or removed
     backlog      bounded, ordered, one entry a file version
     transfer     one batch of files to one destination, up to the checksum record
+    reach        whether a destination can be used, and which cycles stand there
     outage       the state of a destination, and what to do about an error
     ledger       SQLite: receipts, cycles of waiting files, reasons
     activity     news through one sink, folded into a snapshot

@@ -47,6 +47,8 @@ class Entry:
     receipts: dict[str, Receipt] = field(default_factory=dict)
     renamed_into: str | None = None
     """The destination that settling fills by renaming the source."""
+    can_rename: bool = True
+    """False once renaming turned out not to work."""
     attempts: dict[str, int] = field(default_factory=dict)
     reason: str = ""
     """Why it is held back; empty if it isn't."""
@@ -204,6 +206,25 @@ class Backlog:
             entry.is_gone = True
             if self._entries.get(entry.file.path) is entry:
                 del self._entries[entry.file.path]
+
+    def drop_path(self, path: str) -> None:
+        """Let the entry of a path go, if there is one: the file is gone."""
+        with self._lock:
+            if entry := self._entries.get(path):
+                self.drop(entry)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so much is in memory that it isn't worth bringing more back yet."""
+        return len(self._entries) > self._capacity // 2
+
+    def is_stuck(self, down: Collection[str]) -> bool:
+        """Tell whether every entry is held back, or needs a destination that is down."""
+        with self._lock:
+            return all(
+                entry.reason or (entry.missing or {entry.renamed_into or SETTLING}) & set(down)
+                for entry in self._entries.values()
+            )
 
     def hurry(self, lane: str) -> None:
         """Make all entries of a lane that wait for a later time ready now."""

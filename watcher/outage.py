@@ -219,9 +219,9 @@ class Gate:
         return self._is_open
 
     @property
-    def words(self) -> str:
-        """The last error in plain words; empty when there is none."""
-        return self._said[1] if self._said else ""
+    def is_down(self) -> bool:
+        """Whether a probe has failed, and none has succeeded since."""
+        return self._was_down and not self._is_open
 
     def wait(self) -> bool:
         """Wait until the destination can be used; one of those who wait probes for all.

@@ -54,6 +54,11 @@ class Reach:
         self.volume: int | None = None
         """The volume it was on at the last look."""
 
+    @property
+    def makes_fixed(self) -> bool:
+        """Whether the fixed part is made where it is missing."""
+        return self._below_root is not None
+
     def probe(self, writing: bool) -> None:
         """Look; with `writing`, also try to write.
 

@@ -23,6 +23,7 @@ from watcher.model import (
     Arrival,
     Checksum,
     Fingerprint,
+    FinishedFile,
     Manner,
     Receipt,
     Transfer,
@@ -103,32 +104,33 @@ class Settling:
         self._pulses = pulses
         self._keep = keep
 
-    def settle(self, entries: Sequence[Entry]) -> dict[Entry, Unsettled | None]:
+    def settle(self, entries: Sequence[Entry]) -> dict[Entry, tuple[Receipt, ...] | Unsettled]:
         """Settle files that every destination holds, or is to get by renaming.
 
         Returns:
-            For each file None, or why it is not settled.
+            For each file all its receipts, or why it is not settled.
 
         """
         outcomes: dict[Entry, Unsettled | None] = {}
         moves: dict[Entry, Arrival] = {}
         for entry in entries:
             with _kept_in(outcomes, entry):
+                _look_at_source(entry.file)
                 self._look_at_copies(entry)
                 if entry.renamed_into:
                     moves[entry] = self._plan_move(entry, entry.renamed_into)
         self._announce(moves, outcomes)
-        receipts = []
+        receipts: dict[Entry, Receipt] = {}
         for entry in [e for e in entries if outcomes[e] is None]:
             with _kept_in(outcomes, entry):
                 self._finish(entry, moves.get(entry))
                 if entry in moves:
-                    receipts.append(receipt_for(entry, moves[entry]))
+                    receipts[entry] = receipt_for(entry, moves[entry])
         for entry in [e for e in moves if outcomes[e] is not None]:
             self._ledger.void(system.plain(entry.file.path), entry.renamed_into or "")
         settled = [system.plain(e.file.path) for e in entries if outcomes[e] is None]
-        self._ledger.settle(receipts, settled)
-        return outcomes
+        self._ledger.settle(list(receipts.values()), settled)
+        return {e: outcomes[e] or _all_receipts(e, receipts.get(e)) for e in entries}
 
     def reconcile(self) -> int:
         """After a crash between renaming a source and its receipt: write what is missing.
@@ -247,6 +249,20 @@ def _kept_in(outcomes: dict[Entry, Unsettled | None], entry: Entry) -> Iterator[
         yield
     except Unsettled as unsettled:
         outcomes[entry] = unsettled
+
+
+def _all_receipts(entry: Entry, last: Receipt | None) -> tuple[Receipt, ...]:
+    return (*entry.receipts.values(), *((last,) if last else ()))
+
+
+def _look_at_source(file: FinishedFile) -> None:
+    """Look early, so that a source that is gone isn't taken for a destination's fault."""
+    try:
+        if is_still(file, os.lstat(file.path)):
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    raise Unsettled(SourceChanged("is not the file that was archived", path=file.path))
 
 
 def _is_version(path: str, receipt: Receipt) -> bool:

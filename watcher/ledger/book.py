@@ -106,7 +106,13 @@ class Ledger:
         A row of the same fingerprint keeps the time of its first look.
         """
         told = [
-            (key(file.path), version(file.fingerprint), seen, rows.write_cycles(cycles))
+            (
+                key(file.path),
+                version(file.fingerprint),
+                file.fingerprint.size,
+                seen,
+                rows.write_cycles(cycles),
+            )
             for file, seen, cycles in admitted
         ]
         self._store.write((sql.ADMIT, told))
@@ -119,6 +125,11 @@ class Ledger:
     def waiting(self) -> int:
         """Count the waiting rows."""
         return self._one(sql.WAITING, (), 0)
+
+    def waiting_totals(self) -> tuple[int, int, float | None]:
+        """Sum the waiting rows up: how many, their bytes, and when the oldest was first seen."""
+        found = self._store.read(sql.WAITING_TOTALS, (), _row)
+        return found[0] if found else (0, 0, None)
 
     def waiting_sources(self, after: str, limit: int) -> list[str]:
         """Return the next `limit` waiting sources (plain paths) after `after`, in their order."""

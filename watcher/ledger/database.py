@@ -62,6 +62,14 @@ class Store(Protocol):
         """Let go of the file."""
 
 
+def rows_of(
+    connection: sqlite3.Connection, sql: str, arguments: Sequence[object], make: Callable[..., T]
+) -> list[T]:
+    """Run a query; whatever happens, its cursor doesn't keep the file open."""
+    with contextlib.closing(connection.execute(sql, arguments)) as cursor:
+        return [make(*row) for row in cursor]
+
+
 def is_damage(error: Exception) -> bool:
     """Tell a broken ledger from one that can't be reached or written now."""
     if isinstance(error, sqlite3.DatabaseError):
@@ -90,7 +98,7 @@ class Database:
 
         def rows() -> list[T]:
             connection = self._connection if self.trouble else self._connected()
-            return [make(*row) for row in connection.execute(sql, arguments)] if connection else []
+            return rows_of(connection, sql, arguments, make) if connection else []
 
         with self._lock:
             return self._attempt(rows) or []

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from watcher.errors import WatcherError
-from watcher.ledger.database import FAILURES, Step, is_damage
+from watcher.ledger.database import FAILURES, Step, is_damage, rows_of
 from watcher.ledger.schema import NewerLedger, version_of
 from watcher.platform import system
 
@@ -53,9 +53,7 @@ class Peek:
             WatcherError: it can't be read.
 
         """
-        return self._guarded(
-            lambda: [make(*row) for row in self._connected().execute(sql, arguments)]
-        )
+        return self._guarded(lambda: rows_of(self._connected(), sql, arguments, make))
 
     def write(self, *_steps: Step) -> None:
         """Refuse.

@@ -16,6 +16,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE waiting (
         source BLOB PRIMARY KEY,
         fingerprint TEXT NOT NULL,
+        size INTEGER NOT NULL,
         first_seen REAL NOT NULL,
         cycles TEXT NOT NULL
     ) WITHOUT ROWID;

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 RECALL = "SELECT source, fingerprint, first_seen, cycles FROM waiting WHERE source IN ({marks})"
 ADMIT = """
-    INSERT INTO waiting (source, fingerprint, first_seen, cycles) VALUES (?, ?, ?, ?)
+    INSERT INTO waiting (source, fingerprint, size, first_seen, cycles) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (source) DO UPDATE SET
         first_seen = CASE WHEN fingerprint = excluded.fingerprint THEN first_seen
                           ELSE excluded.first_seen END,
         fingerprint = excluded.fingerprint,
+        size = excluded.size,
         cycles = excluded.cycles
 """
 FORGET = "DELETE FROM waiting WHERE source = ?"
 WAITING = "SELECT count(*) FROM waiting"
+WAITING_TOTALS = "SELECT count(*), coalesce(sum(size), 0), min(first_seen) FROM waiting"
 WAITING_SOURCES = "SELECT source FROM waiting WHERE source > ? ORDER BY source LIMIT ?"
 LAST_CYCLE = "SELECT name FROM cycle WHERE destination = ?"
 REMEMBER_CYCLE = "INSERT OR REPLACE INTO cycle (destination, name) VALUES (?, ?)"

@@ -37,8 +37,8 @@ class System(Protocol):
     def is_plain_folder(self, stat: os.stat_result) -> bool:
         """Tell whether this is a real folder: no link, no junction, no mount of elsewhere."""
 
-    def marked_at(self, stat: os.stat_result) -> float:
-        """Return when the file was marked, as near as the system tells, in seconds."""
+    def marked_at(self, stat: os.stat_result) -> float | None:
+        """Return when the file was marked, in seconds; None where a stat doesn't tell."""
 
     def volume(self, path: str) -> int:
         """Return the number of the volume that holds `path`."""

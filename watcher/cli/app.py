@@ -1,0 +1,91 @@
+"""The commands together, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+import typer
+
+import watcher
+from watcher.cli.exits import Exit, exit_for
+from watcher.errors import WatcherError
+from watcher.platform import system
+
+COMMANDS = ("run", "rescan", "status", "why", "init", "demo")
+"""In the order in which `--help` shows them; each is a module of its own."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"watcher {watcher.__version__}")
+        raise typer.Exit
+
+
+def _top(
+    _version: bool = typer.Option(
+        False, "--version", "-V", callback=_version, is_eager=True, help="Show the version, end."
+    ),
+) -> None:
+    """Take finished bluesky scan files to the archive and the cache, and never lose one.
+
+    A file is finished when its producer has marked it read-only. The watcher copies it to every
+    destination, reads the copies back, records their checksums, and only then removes the source.
+
+    \b
+    To begin:   watcher init              write a configuration, to be edited
+                watcher rescan --dry-run  see what would go where
+                watcher run               watch, with a live dashboard
+    To look:    watcher status            from another console
+                watcher why FILE          what became of a file, or what holds it back
+    To try:     watcher demo              a whole instrument in a temporary folder
+    """  # noqa: D301 - click's mark for a paragraph that keeps its lines
+
+
+def make_app() -> typer.Typer:
+    """Put the commands together."""
+    app = typer.Typer(
+        name="watcher",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_top)
+    for name in COMMANDS:
+        module = importlib.import_module(f"watcher.cli.{name}")
+        app.command(name)(getattr(module, name))
+    return app
+
+
+def run_app(arguments: Sequence[str]) -> int:
+    """Run the command line; every error ends in a sentence and an exit code."""
+    system.prepare()
+    try:
+        result = make_app()(list(arguments), standalone_mode=False, prog_name="watcher")
+    except WatcherError as error:
+        _complain(str(error))
+        return exit_for(error)
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.LEFT_BEHIND
+    except BrokenPipeError:  # whoever read our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except Exception as error:  # a defect of ours: still a sentence, not a traceback
+        _complain(f"unexpected {type(error).__name__}: {error}; please report this")
+        if os.environ.get("WATCHER_DEBUG"):
+            raise
+        return Exit.LEFT_BEHIND
+    return int(result) if isinstance(result, int) else Exit.DONE
+
+
+def _complain(text: str) -> None:
+    if sys.stderr is not None:
+        safe = text.encode(sys.stderr.encoding or "ascii", "backslashreplace")
+        print(f"watcher: {safe.decode(sys.stderr.encoding or 'ascii')}", file=sys.stderr)

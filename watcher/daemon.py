@@ -1,0 +1,402 @@
+"""Puts the parts together; the order of starting and stopping, with its reasons.
+
+Starting: the lock first, so that two never share a state folder; then the ledger, which may have
+to be set aside; then the lanes, so that whatever comes finds its way; then the observer; and only
+then the first walk, so that no file falls between the two (a file marked before the observer was
+there is found by the walk, one marked after it is hinted at).
+
+Stopping: the sources first, so that nothing new comes; then everybody who waits is woken; copies
+in flight get a few seconds; the ledger is closed; the lock is given back explicitly, since a thread
+in a dead share would hold it for as long as the share is dead. What was in flight is still
+finished on disk, and the next start finds it: that is why there is no shutdown protocol.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import filelock
+
+import watcher
+from watcher.activity import (
+    Activity,
+    BacklogChanged,
+    Notice,
+    RescanBegan,
+    RescanEnded,
+    Started,
+    Stopping,
+)
+from watcher.backlog import Backlog
+from watcher.checksums import record_for
+from watcher.config import AfterArchiving, Config, Record
+from watcher.destination import PartNames, Template
+from watcher.errors import AlreadyRunning, ConfigurationError
+from watcher.ledger import Ledger
+from watcher.model import WalkResult
+from watcher.outage import Gate, Patience, Pulses
+from watcher.platform import system
+from watcher.reach import Reach
+from watcher.settling import Settling
+from watcher.sources.ground import Ground
+from watcher.sources.intake import CycleReader, Intake
+from watcher.sources.observer import Observer
+from watcher.sources.rescan import Rescan
+from watcher.transfer import Depot
+from watcher.views.status import NAME as STATUS_NAME
+from watcher.views.status import StatusFile
+from watcher.worker import Desk, Lane, SettlingLane
+
+LOCK_NAME = "watcher.lock"
+LEDGER_NAME = "ledger.sqlite"
+_TICK = 0.5
+"""Seconds between two looks at how everything is."""
+_GRACE = 5.0
+"""Seconds that copies in flight get when it stops."""
+_CHECK = 5.0
+"""Seconds between two looks at the observer."""
+
+
+@contextlib.contextmanager
+def locked(state_dir: str) -> Iterator[None]:
+    """Hold the state folder's lock, making the folder if it is missing.
+
+    Raises:
+        AlreadyRunning: another watcher holds it.
+        ConfigurationError: the folder can't be made or written to.
+
+    """
+    lock = filelock.FileLock(os.path.join(state_dir, LOCK_NAME))
+    try:
+        os.makedirs(state_dir, exist_ok=True)
+        lock.acquire(timeout=1.0)  # `status` holds it for an instant to see whether anybody does
+    except filelock.Timeout as error:
+        raise AlreadyRunning(
+            "another watcher already runs on this state folder",
+            path=state_dir,
+            mend="`watcher status` shows it; stop it first, or give this one another state_dir",
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"the state folder can't be used: {error.strerror}",
+            path=state_dir,
+            mend="set state_dir to a folder that this account may write to",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_running(state_dir: str) -> bool:
+    """Tell whether a watcher holds the state folder's lock; creates nothing."""
+    path = os.path.join(state_dir, LOCK_NAME)
+    if not os.path.exists(path):
+        return False
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except (filelock.Timeout, OSError):
+        return True
+    lock.release()
+    return False
+
+
+def ground_of(config: Config) -> Ground:
+    """Return what is watched, in native paths; destinations are always excluded (R7)."""
+    roots = tuple(system.native(root) for root in config.data_roots)
+    excluded = [os.path.join(root, name) for root in roots for name in config.exclude]
+    fixed = [Template.parse(d.path, config.instrument).fixed for d in config.destinations]
+    return Ground.of(roots, [*excluded, *fixed])
+
+
+def depots_of(config: Config, parts: PartNames) -> dict[str, Depot]:
+    """Make the destinations, by name."""
+    depots = {}
+    for wanted in config.destinations:
+        template = Template.parse(wanted.path, config.instrument)
+        roots = [system.native(root) for root in config.data_roots]
+        below = next((r for r in roots if template.fixed.startswith(r + os.sep)), None)
+        reach = Reach(
+            template, parts.new, cycle=config.cycle, marker=wanted.marker, below_root=below
+        )
+        record = record_for(config.checksums.record, config.checksums.algorithms, parts.new)
+        depots[wanted.name] = Depot(
+            wanted.name,
+            template,
+            reach,
+            record,
+            config.checksums.algorithms,
+            parts,
+            wanted.cleaned_by_others,
+        )
+    return depots
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a single pass ended."""
+
+    result: WalkResult
+    left: int
+    """Finished files that are still behind."""
+
+
+class Watcher:
+    """All the parts of a running watcher; the state folder's lock is held by the caller."""
+
+    def __init__(self, config: Config, activity: Activity, *, log_file: str = "") -> None:
+        """Put the parts together; nothing runs yet.
+
+        Args:
+            config: what is wanted.
+            activity: told of everything.
+            log_file: shown to people.
+
+        """
+        self._config = config
+        self._log_file = log_file
+        self.activity = activity
+        self.stop_event = threading.Event()
+        keep = config.after_archiving is AfterArchiving.KEEP
+        self._parts = PartNames(platform.node(), os.path.abspath(config.state_dir))
+        self._ground = ground_of(config)
+        self._depots = depots_of(config, self._parts)
+        self._ledger = Ledger.open(os.path.join(config.state_dir, LEDGER_NAME), activity.tell)
+        self._backlog = Backlog(list(self._depots))
+        self._pulses = Pulses()
+        self._patience = Patience(config.retry.initial, config.retry.maximum, self.stop_event)
+        self._gates = {name: self._gate(name, depot) for name, depot in self._depots.items()}
+        self._readers = {
+            name: CycleReader(depot.reach)
+            for name, depot in self._depots.items()
+            if depot.template.has_cycle
+        }
+        self._intake = Intake(
+            self._ground,
+            self._readers,
+            self._ledger,
+            self._backlog,
+            activity,
+            kept=list(self._depots) if keep else (),
+        )
+        self._rescan = Rescan(self._ground.roots, self._ground.is_excluded, config.unfinished_after)
+        self._observer = Observer(
+            self._ground.roots,
+            self._ground.is_excluded,
+            self._intake.hint,
+            self._look_below,
+            self._blind,
+        )
+        desk = Desk(
+            self._backlog,
+            self._ledger,
+            activity,
+            self._pulses,
+            self._patience,
+            self._gates,
+            self._intake.look_again,
+        )
+        self._settling = Settling(self._depots, self._ledger, self._pulses, keep=keep)
+        may_rename = not keep and config.checksums.record is not Record.STREAM
+        lanes = [
+            Lane(desk, depot, config.workers, may_rename=may_rename)
+            for depot in self._depots.values()
+        ]
+        self._threads = [t for lane in lanes for t in lane.threads()]
+        self._threads += SettlingLane(desk, self._settling).threads()
+        self._threads.append(threading.Thread(target=self._intake.run, name="intake", daemon=True))
+        self._status = StatusFile(os.path.join(config.state_dir, STATUS_NAME))
+        self._wanted = threading.Condition()
+        self._is_wanted = True
+        self._below: list[str] = []
+        self._checked_at = self._count_after = time.monotonic()
+
+    def start(self) -> None:
+        """Start everything: lanes, observer, then the walk."""
+        self._begin()
+        self._observer.start()
+        for target, name in ((self._walk_on, "rescan"), (self._tick_on, "monitor")):
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def run_once(self) -> Ended:
+        """Make one pass over the data roots, and wait until what it found is archived or stuck."""
+        self._begin()
+        ticking = threading.Thread(target=self._tick_on, name="monitor", daemon=True)
+        ticking.start()
+        self._threads.append(ticking)
+        result = self._walk(expected=True)
+        while not self.stop_event.wait(0.02) and not self._is_through():
+            if self._backlog.has_dropped and not self._backlog.is_crowded:
+                self._backlog.has_dropped = False
+                result = self._walk(expected=True)
+        return Ended(result, max(len(self._backlog), self._ledger.waiting()))
+
+    def stop(self, reason: str = "asked to") -> bool:
+        """Stop everything in order.
+
+        Returns:
+            Whether all threads ended; those that didn't are in calls to a share that hangs, and
+            the process must be left without waiting for them.
+
+        """
+        self.activity.tell(Stopping(reason))
+        self.stop_event.set()
+        self._observer.stop()
+        self._intake.close()
+        self._backlog.close()
+        for gate in self._gates.values():
+            gate.wake()
+        with self._wanted:
+            self._wanted.notify_all()
+        deadline = time.monotonic() + _GRACE
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._tell_backlog()
+        self._status.write(self.activity.snapshot, last=True)
+        self._ledger.close()
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _begin(self) -> None:
+        self.activity.tell(
+            Started(
+                self._config.instrument,
+                watcher.__version__,
+                os.getpid(),
+                self._ground.roots,
+                tuple(self._depots),
+                self._config.file,
+                self._log_file,
+            )
+        )
+        self._settling.reconcile()
+        for thread in self._threads:
+            thread.start()
+
+    def _gate(self, name: str, depot: Depot) -> Gate:
+        def probe(writing: bool) -> None:
+            with self._pulses.watching(name):
+                depot.reach.probe(writing)
+
+        opened = functools.partial(self._backlog.hurry, name)
+        return Gate(name, probe, self._patience, self.activity, opened)
+
+    def _look_below(self, folder: str) -> None:
+        with self._wanted:
+            self._below.append(folder)
+            self._wanted.notify_all()
+
+    def _blind(self, reason: str) -> None:
+        """Walk at once: hints were or may have been lost."""
+        text = f"hints were lost: {reason}"
+        self.activity.tell(Notice("warning", text, "the data roots are walked at once instead"))
+        self._want_walk()
+
+    def _want_walk(self) -> None:
+        with self._wanted:
+            self._is_wanted = True
+            self._wanted.notify_all()
+
+    def _walk_on(self) -> None:
+        """Walk at the start, then every interval or when asked: the body of a thread."""
+        is_first, due = True, time.monotonic()
+        while not self.stop_event.is_set():
+            with self._wanted:
+                self._wanted.wait_for(
+                    lambda: self._is_wanted or self._below or self.stop_event.is_set(),
+                    max(0.0, due - time.monotonic()),
+                )
+                below, self._below = self._below, []
+                full = self._is_wanted or time.monotonic() >= due
+                self._is_wanted = self._is_wanted and not full
+            for folder in below:
+                found = functools.partial(self._intake.found, expected=True)
+                self._rescan.walk_below(folder, found, self.stop_event.is_set)
+            if full and not self.stop_event.is_set():
+                self._walk(expected=is_first)
+                is_first, due = False, time.monotonic() + self._config.rescan_interval
+
+    def _walk(self, *, expected: bool) -> WalkResult:
+        self.activity.tell(RescanBegan())
+        expected = expected or self._backlog.has_dropped
+        self._backlog.has_dropped = False
+        found = functools.partial(self._intake.found, expected=expected)
+        result = self._rescan.walk(found, self.stop_event.is_set)
+        if not self.stop_event.is_set():
+            self._forget_vanished(result.finished)
+        self._tell_backlog()
+        next_at = time.time() + self._config.rescan_interval
+        self.activity.tell(RescanEnded(result, next_at))
+        return result
+
+    def _forget_vanished(self, found: int) -> None:
+        """Drop waiting files that are gone or no longer finished, if there must be some."""
+        after = ""
+        if self._ledger.waiting() <= found:
+            return
+        while page := self._ledger.waiting_sources(after, 500):
+            after = page[-1]
+            gone = [source for source in page if not _is_finished(system.native(source))]
+            self._ledger.forget(gone)
+            for source in gone:
+                self._backlog.drop_path(system.native(source))
+
+    def _tick_on(self) -> None:
+        """Look how everything is, now and then: the body of a thread."""
+        while not self.stop_event.wait(_TICK):
+            self._look_for_stalls()
+            self._tell_backlog(now=False)
+            if self._intake.count_missed():
+                self._observer.restart("it missed files that the rescan found")
+            if self._backlog.has_dropped and not self._backlog.is_crowded:
+                self._want_walk()
+            if time.monotonic() - self._checked_at > _CHECK:
+                self._checked_at = time.monotonic()
+                self._observer.check()
+            self._status.write(self.activity.snapshot)
+
+    def _look_for_stalls(self) -> None:
+        still = self._pulses.stillness()
+        for name, gate in self._gates.items():
+            if still.get(name, 0.0) >= self._config.retry.stalled_after:
+                gate.stalled(self._config.retry.stalled_after)
+            else:
+                gate.moved()
+
+    def _tell_backlog(self, *, now: bool = True) -> None:
+        """Count what waits, unless that has just been done, or would take too much of the time."""
+        began = time.monotonic()
+        if not now and began < self._count_after:
+            return
+        files, size, oldest = self._ledger.waiting_totals()
+        self._count_after = began + 50 * (time.monotonic() - began)
+        files = max(files, len(self._backlog))
+        told = self.activity.snapshot
+        if (files, size, oldest) != (told.backlog, told.backlog_size, told.oldest):
+            self.activity.tell(BacklogChanged(files, size, oldest))
+
+    def _is_through(self) -> bool:
+        """Tell whether nothing moves any more: all is archived, or stuck for a reason."""
+        if self._backlog.has_dropped and not self._backlog.is_crowded:
+            return False
+        down = {name for name, gate in self._gates.items() if gate.is_down or gate.is_stalled}
+        return self._backlog.is_stuck(down)
+
+
+def _is_finished(path: str) -> bool:
+    try:
+        stat = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return system.is_plain_file(stat) and system.is_marked(stat)

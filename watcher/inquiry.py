@@ -1,0 +1,189 @@
+"""What would happen, and what became of a file: answers that touch nothing and need no watcher."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from watcher.activity import DestinationView, Snapshot
+from watcher.config import AfterArchiving, Config
+from watcher.daemon import LEDGER_NAME, depots_of, ground_of, is_running
+from watcher.destination import PartNames
+from watcher.errors import DestinationDown
+from watcher.inspection import Verdict, inspect, is_stranded
+from watcher.ledger import Ledger
+from watcher.model import FinishedFile, HeldBack, Receipt
+from watcher.outage import words_of
+from watcher.platform import system
+from watcher.sources.rescan import Rescan
+from watcher.transfer import Depot
+from watcher.views import status as status_view
+
+
+def preview(config: Config) -> Iterator[str]:
+    """Tell what a rescan would do: what would go where, and why the rest stays.
+
+    Yields:
+        Lines for a person; control characters in names are made visible by whoever prints them.
+
+    """
+    ground, ledger = ground_of(config), _ledger(config)
+    depots = depots_of(config, PartNames("", ""))
+    yield from _reachable(depots)
+    files: list[FinishedFile] = []
+    walk = Rescan(ground.roots, ground.is_excluded, unfinished_after=0.0)
+    result = walk.walk(files.extend, lambda: False)
+    done = ledger.archived(files, list(depots)) if ledger and _keeps(config) else set()
+    for file in files:
+        if file.path not in done:
+            yield system.plain(file.path)
+            yield from (f"    {line}" for line in _ways(file, depots, ledger))
+    for unfinished in result.stranded:
+        yield f"{system.plain(unfinished.path)}"
+        yield f"    stays: {Verdict.UNFINISHED.value}"
+    yield from (f"can't be read: {line}" for line in result.errors)
+    waiting = len(files) - len(done)
+    yield f"{waiting} finished would be archived, {result.unfinished} unfinished would stay"
+
+
+def _reachable(depots: Mapping[str, Depot]) -> Iterator[str]:
+    for name, depot in depots.items():
+        if not os.path.isdir(depot.template.fixed) and depot.reach.makes_fixed:
+            continue
+        try:
+            depot.reach.look()
+        except (OSError, DestinationDown) as error:
+            reason, mend = words_of(error)
+            yield f"{name} is offline: {reason}; {mend}"
+
+
+def _ways(file: FinishedFile, depots: Mapping[str, Depot], ledger: Ledger | None) -> Iterator[str]:
+    known = ledger.recall([file]).get(file.path) if ledger else None
+    for name, depot in depots.items():
+        cycles = dict(known.cycles) if known else {}
+        last = ledger.last_cycle(name) if ledger else None
+        cycle = cycles.get(name) or next(iter(depot.reach.cycles), None) or last
+        if depot.template.has_cycle and cycle is None:
+            yield f"{name}: waits until a cycle can be read"
+        else:
+            yield f"{name}: {system.plain(depot.template.place(file, cycle).path)}"
+
+
+def why(config: Config, path: str) -> Iterator[str]:
+    """Tell the one rule that holds a file back, or where it went and when.
+
+    Args:
+        config: the configuration.
+        path: the file as a person gives it: where it was written, or where it went.
+
+    """
+    ground, native = ground_of(config), system.native(path)
+    ledger = _ledger(config)
+    receipts = ledger.receipts_of(system.plain(native)) if ledger else []
+    found = _look(ground.root_of(native), native)
+    if isinstance(found, FinishedFile):
+        yield from _waits(config, found, receipts, ledger)
+    elif receipts:
+        yield from _went(receipts)
+    elif ground.root_of(native) is not None and ground.is_excluded(native):
+        yield "it lies in an excluded folder, or in a destination: those are never read"
+    else:
+        yield found.value if isinstance(found, Verdict) else found
+        if found is Verdict.UNFINISHED:
+            yield from _stranded(config, native)
+
+
+def _look(root: str | None, path: str) -> FinishedFile | Verdict | str:
+    try:
+        stat = os.lstat(path)
+    except FileNotFoundError:
+        return "there is no such file, and no record of one that went from there"
+    except OSError as error:
+        return f"it can't be looked at: {error.strerror}"
+    return Verdict.OUTSIDE if root is None else inspect(root, path, stat)
+
+
+def _stranded(config: Config, path: str) -> Iterator[str]:
+    if is_stranded(os.lstat(path), time.time(), config.unfinished_after):
+        yield "nobody has touched it for long: its scan died before it could mark it"
+        yield "if its content is worth keeping, mark it read-only by hand; it is archived then"
+
+
+def _waits(
+    config: Config, file: FinishedFile, receipts: list[Receipt], ledger: Ledger | None
+) -> Iterator[str]:
+    destinations = {d.name for d in config.destinations}
+    there = [r for r in receipts if r.fingerprint == file.fingerprint]
+    if _keeps(config) and destinations <= {r.destination for r in there}:
+        yield "it is archived, and the source is kept as `after_archiving: keep` says"
+        yield from _went(there)
+        return
+    held = ledger.held(system.plain(file.path)) if ledger else None
+    if held is not None:
+        yield from _held(held)
+    elif not is_running(config.state_dir):
+        yield "it is finished and waits for a watcher: none runs on this state folder"
+        yield "start one with `watcher run`"
+    else:
+        yield from _on_its_way(config, destinations - {r.destination for r in there})
+    yield from _went(there)
+
+
+def _held(held: HeldBack) -> Iterator[str]:
+    place = f"{held.destination}: " if held.destination else ""
+    yield f"it is held back since {_time(held.since)}: {place}{held.reason}"
+    if held.mend:
+        yield held.mend
+
+
+def _on_its_way(config: Config, missing: set[str]) -> Iterator[str]:
+    status = status_view.read(os.path.join(config.state_dir, status_view.NAME)) or {}
+    views = status.get("destinations", {})
+    down = {n: v for n, v in views.items() if n in missing and v["state"] != "online"}
+    for name, view in down.items():
+        yield f"it waits for {name}, which is {view['state']} since {view['since']}"
+        yield f"{view['error']}; {view['mend']}".strip("; ")
+    if not down:
+        yield "it is finished and on its way"
+
+
+def _went(receipts: list[Receipt]) -> Iterator[str]:
+    for receipt in receipts:
+        conflict = ", beside another file of its name" if receipt.conflict else ""
+        yield f"{receipt.destination}: {receipt.path}"
+        yield (
+            f"    {receipt.manner}{conflict} {_time(receipt.archived_at)},"
+            f" {receipt.seconds:.3g} s after its mark, {receipt.checksum}"
+        )
+
+
+def status(config: Config) -> dict[str, Any] | None:
+    """Return what the watcher of this configuration last said; None if there was never one."""
+    running = is_running(config.state_dir)
+    said = status_view.read(os.path.join(config.state_dir, status_view.NAME))
+    if said is None or running:
+        return said
+    return status_view.ended(said)
+
+
+def nothing(config: Config) -> dict[str, Any]:
+    """Return the status of a watcher that has never run, with the keys of one that has."""
+    empty = Snapshot(
+        destinations={d.name: DestinationView(error="no watcher runs") for d in config.destinations}
+    )
+    told = status_view.status_of(empty, time.time(), running=False)
+    return {**told, "pid": None, "instrument": config.instrument}
+
+
+def _time(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def _keeps(config: Config) -> bool:
+    return config.after_archiving is AfterArchiving.KEEP
+
+
+def _ledger(config: Config) -> Ledger | None:
+    return Ledger.peek(os.path.join(config.state_dir, LEDGER_NAME))

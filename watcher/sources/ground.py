@@ -1,0 +1,34 @@
+"""What is watched: the data roots, less what is excluded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from watcher.inspection import below
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Data roots and the folders below them that are never read; native paths."""
+
+    roots: tuple[str, ...]
+    _excluded: tuple[str, ...]
+
+    @classmethod
+    def of(cls, roots: Iterable[str], excluded: Iterable[str]) -> Ground:
+        """Make it from full paths; excluded folders may lie elsewhere and may not exist."""
+        return cls(tuple(roots), tuple({_beginning(path) for path in excluded}))
+
+    def is_excluded(self, path: str) -> bool:
+        """Tell whether a file or folder is, or lies in, an excluded folder."""
+        return _beginning(path).startswith(self._excluded)
+
+    def root_of(self, path: str) -> str | None:
+        """Return the data root that a path lies below."""
+        return next((root for root in self.roots if below(root, path) is not None), None)
+
+
+def _beginning(path: str) -> str:
+    return os.path.normcase(path).rstrip(os.sep) + os.sep

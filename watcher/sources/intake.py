@@ -1,0 +1,271 @@
+"""Where hints and findings become a backlog: each path is looked at, its cycle fixed, once.
+
+The observer's thread only leaves paths here; a thread of intake's own looks at them. The rescan's
+thread brings finished files that it has looked at itself. Both end in one commit to the ledger
+and one offer to the backlog.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import math
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+
+from watcher.activity import Activity, HintsMissed
+from watcher.backlog import Backlog, Entry, Offer
+from watcher.inspection import Verdict, inspect
+from watcher.ledger import Ledger, Waiting
+from watcher.model import FinishedFile, Manner
+from watcher.platform import system
+from watcher.reach import Reach
+from watcher.sources.ground import Ground
+
+logger = logging.getLogger(__name__)
+_AT_ONCE = 512
+"""Hints looked at before the files are offered."""
+_REMEMBERED = 20_000
+"""Paths that a hint told of lately."""
+_GRACE = 5.0
+"""Seconds that a hint may come later than the rescan, and is not missed."""
+_LOOK_BACK = 24 * 3600.0
+"""Seconds around a ledger's birth within which files may have been archived before it."""
+_PATIENCE = 0.5
+"""Seconds to wait for a share to tell its cycle before the last known one applies."""
+
+
+class CycleReader:
+    """Reads the cycle of one destination in a thread of its own, since the share may hang."""
+
+    def __init__(self, reach: Reach) -> None:
+        """Start the thread, which ends with the process."""
+        self._reach = reach
+        self._changed = threading.Condition()
+        self._asked = 0
+        self._answered = 0
+        self._is_late = False
+        threading.Thread(target=self._run, name="cycle", daemon=True).start()
+
+    def read(self) -> str | None:
+        """Return the newest cycle; the last one known if the share doesn't answer at once."""
+        with self._changed:
+            self._asked += 1
+            number = self._asked
+            self._changed.notify_all()
+            if not self._is_late:
+                done = self._changed.wait_for(lambda: self._answered >= number, _PATIENCE)
+                self._is_late = not done
+        return next(iter(self._reach.cycles), None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._asked > self._answered)
+                number = self._asked
+            try:
+                self._reach.look()
+            except Exception:  # the lane says what is wrong with the destination
+                logger.debug("the cycle can't be read now", exc_info=True)
+            with self._changed:
+                self._answered = number
+                self._is_late = False
+                self._changed.notify_all()
+
+
+class Intake:
+    """Takes hints and findings in."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        readers: Mapping[str, CycleReader],
+        ledger: Ledger,
+        backlog: Backlog,
+        activity: Activity,
+        kept: Collection[str] = (),
+    ) -> None:
+        """Begin with nothing to look at.
+
+        Args:
+            ground: what is watched.
+            readers: of those destinations that have a cycle.
+            ledger: remembers cycles and receipts.
+            backlog: where finished files go.
+            activity: told of missed hints.
+            kept: where sources are kept, the destinations whose receipts make a file archived.
+
+        """
+        self._ground = ground
+        self._readers = readers
+        self._ledger = ledger
+        self._backlog = backlog
+        self._activity = activity
+        self._kept = kept
+        self._changed = threading.Condition()
+        self._paths: dict[str, None] = {}
+        self._delayed: list[tuple[float, str]] = []
+        self._again: OrderedDict[str, int] = OrderedDict()
+        self._hinted: OrderedDict[str, None] = OrderedDict()
+        self._suspects: dict[str, float] = {}
+        self._is_closed = False
+        self._taking = threading.Lock()
+
+    def hint(self, path: str) -> None:
+        """Look at a path soon. Never waits, never raises."""
+        with self._changed:
+            self._paths[path] = None
+            self._hinted[path] = None
+            self._suspects.pop(path, None)
+            while len(self._hinted) > _REMEMBERED:
+                self._hinted.popitem(last=False)
+            self._changed.notify()
+
+    def look_again(self, path: str) -> None:
+        """Look at a path that was not what had been queued, each time a little later."""
+        with self._changed:
+            times = self._again[path] = self._again.pop(path, 0) + 1
+            while len(self._again) > _REMEMBERED:
+                self._again.popitem(last=False)
+            heapq.heappush(self._delayed, (time.monotonic() + min(0.05 * 2**times, 30.0), path))
+            self._changed.notify()
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def run(self) -> None:
+        """Look at what was hinted at, until closed: the body of intake's thread."""
+        while (paths := self._next()) is not None:
+            try:
+                self._take_hints(paths)
+            except Exception:  # the top of a thread; the rescan finds these files again
+                logger.exception("unexpected error while taking hints in; it goes on")
+
+    def found(self, files: Sequence[FinishedFile], *, expected: bool = False) -> None:
+        """Take in files that a walk found.
+
+        Args:
+            files: finished files.
+            expected: no hint could have told of them (the first walk, or a folder moved in).
+
+        """
+        taken = self._take(files, is_fresh=False)
+        if not expected:
+            self._suspect(taken)
+
+    def count_missed(self) -> int:
+        """Count the files that no hint has told of in time (R9), and tell of them.
+
+        Returns:
+            How many there were since the last call.
+
+        """
+        limit = time.monotonic() - _GRACE
+        with self._changed:
+            missed = [path for path, at in self._suspects.items() if at < limit]
+            for path in missed:
+                del self._suspects[path]
+        if missed:
+            self._activity.tell(HintsMissed(len(missed), system.plain(missed[0])))
+        return len(missed)
+
+    def _next(self) -> list[str] | None:
+        with self._changed:
+            while not self._is_closed:
+                now = time.monotonic()
+                while self._delayed and self._delayed[0][0] <= now:
+                    self._paths[heapq.heappop(self._delayed)[1]] = None
+                if self._paths:
+                    paths = list(self._paths)[:_AT_ONCE]
+                    for path in paths:
+                        del self._paths[path]
+                    return paths
+                self._changed.wait(self._delayed[0][0] - now if self._delayed else None)
+        return None
+
+    def _take_hints(self, paths: Sequence[str]) -> None:
+        files = [file for path in paths if (file := self._look(path)) is not None]
+        self._take(files, is_fresh=True)
+
+    def _look(self, path: str) -> FinishedFile | None:
+        root = self._ground.root_of(path)
+        if root is None or self._ground.is_excluded(path):
+            return None
+        try:
+            result = inspect(root, path, os.lstat(path))
+        except OSError:
+            return None
+        return None if isinstance(result, Verdict) else result
+
+    def _take(self, files: Sequence[FinishedFile], *, is_fresh: bool) -> list[FinishedFile]:
+        """Fix cycles, remember, and offer what is new to the backlog; returns the unheard-of."""
+        with self._taking:
+            files = [file for file in files if not self._backlog.holds(file)]
+            if files and self._kept:
+                archived = self._ledger.archived(files, self._kept)
+                files = [file for file in files if file.path not in archived]
+            if not files:
+                return []
+            known = self._ledger.recall(files)
+            new = [f for f in files if f.path not in known or known[f.path].first_seen is None]
+            cycles = self._cycles() if new else {}
+            marked = {f.path: _marked_at(f) for f in new}
+            self._ledger.admit([(f, marked[f.path], cycles) for f in new])
+            for file in files:
+                waiting = known.get(file.path) or Waiting(None, {}, {})
+                entry = self._entry(file, waiting, marked.get(file.path), cycles, is_fresh)
+                if self._backlog.offer(entry) is Offer.FULL and is_fresh:
+                    logger.debug("the backlog is full; a rescan brings %s back", file.path)
+            return [f for f in new if f.path not in known]
+
+    def _entry(
+        self,
+        file: FinishedFile,
+        waiting: Waiting,
+        marked_at: float | None,
+        cycles: Mapping[str, str],
+        is_fresh: bool,
+    ) -> Entry:
+        entry = Entry(
+            file,
+            marked_at if marked_at is not None else waiting.first_seen or time.time(),
+            cycles if marked_at is not None else waiting.cycles,
+            is_fresh,
+        )
+        moved = {Manner.RENAMED, Manner.UNFLUSHED}
+        # The source is here, so no rename has brought it to its destination.
+        entry.receipts = {n: r for n, r in waiting.receipts.items() if r.manner not in moved}
+        born = self._ledger.born + _LOOK_BACK
+        entry.may_be_earlier = marked_at is not None and file.fingerprint.mtime_ns / 1e9 < born
+        return entry
+
+    def _cycles(self) -> dict[str, str]:
+        """Read the cycle of each destination that has one; while it is down, the last known one."""
+        cycles = {}
+        for name, reader in self._readers.items():
+            if cycle := reader.read():
+                self._ledger.remember_cycle(name, cycle)
+            if cycle := cycle or self._ledger.last_cycle(name):
+                cycles[name] = cycle
+        return cycles
+
+    def _suspect(self, files: Sequence[FinishedFile]) -> None:
+        now = time.monotonic()
+        with self._changed:
+            for file in files:
+                if file.path not in self._hinted:
+                    self._suspects.setdefault(file.path, now)
+
+
+def _marked_at(file: FinishedFile) -> float:
+    try:
+        marked_at = system.marked_at(os.lstat(file.path))
+    except OSError:
+        marked_at = None
+    return min(time.time(), marked_at or math.inf)
