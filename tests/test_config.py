@@ -187,10 +187,8 @@ class TestValues:
     def test_only_checksums_of_fixed_length_are_accepted(self, name: object) -> None:
         assert "checksums.algorithm (line" in refused(checksums={"algorithm": name})
 
-    def test_a_checksum_from_an_extra_says_what_to_install(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    @pytest.mark.skipif(importlib.util.find_spec("blake3") is not None, reason="it is installed")
+    def test_a_checksum_from_an_extra_says_what_to_install(self) -> None:
         assert "install watcher[blake3]" in refused(checksums={"algorithm": "blake3"})
 
     @pytest.mark.parametrize("record", list(Record))
@@ -272,6 +270,11 @@ class TestRefusals:
         rest = {"workers", "colour", "retry.maximum", "log.keep"}
         assert set(keys) == destinations | repeated | roots | rest
         assert len(keys) == len(set(keys))
+
+    def test_a_wholly_wrong_file_does_not_flood_the_screen(self) -> None:
+        lines = refusal("\n".join(f"key{i}: 1" for i in range(500))).splitlines()
+        assert len(lines) == 51
+        assert lines[-1].startswith("and 45")
 
     @pytest.mark.parametrize(
         ("changes", "expected"),

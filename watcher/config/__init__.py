@@ -61,6 +61,7 @@ _DEFAULTS: dict[tuple[str | int, ...], str] = {
 }
 """Where a value comes from that isn't in the file."""
 _AT_THE_END = 1 << 30
+_LINES_TOLD = 50
 _MEND = "`watcher init` writes one to start from"
 
 
@@ -163,4 +164,6 @@ def _line(problem: Problem, document: reading.Document) -> str:
 
 def _refusal(file: str, lines: list[str]) -> ConfigurationError:
     """Put the file's name before each line; the first one gets it from the error itself."""
+    if len(lines) > _LINES_TOLD:
+        lines = [*lines[:_LINES_TOLD], f"and {len(lines) - _LINES_TOLD} more"]
     return ConfigurationError(f"\n{file}: ".join(lines), path=file)

@@ -8,8 +8,6 @@ through pydantic's own text type, which refuses names that are no Unicode.
 from __future__ import annotations
 
 import enum
-import hashlib
-import importlib.util
 import ipaddress
 import math
 import ntpath
@@ -19,6 +17,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TypeVar
 
+from watcher.checksums.algorithms import is_known, known
 from watcher.config.complaints import close_to
 from watcher.destination import Template, looks_like_windows
 
@@ -217,20 +216,15 @@ def destination_name(value: object) -> str:
     return value
 
 
-def algorithms() -> tuple[str, ...]:
-    """Return the names of all checksums of fixed length that Python always has."""
-    names = (n for n in hashlib.algorithms_guaranteed if not n.startswith("shake"))
-    return tuple(sorted(names))
-
-
 def algorithm(value: object) -> str:
     """Accept the name of a checksum that can be computed here."""
-    if not isinstance(value, str) or value not in {*algorithms(), *_EXTRAS}:
-        hint = close_to(value, (*algorithms(), *_EXTRAS)) if isinstance(value, str) else ""
-        raise ValueError(f"one of {', '.join((*algorithms(), *_EXTRAS))}{hint}")
-    if value in _EXTRAS and importlib.util.find_spec(value) is None:
+    if isinstance(value, str) and is_known(value):
+        return value
+    if value in _EXTRAS:
         raise ValueError(f"one that is installed: for {value}, install watcher[{value}]")
-    return value
+    words = sorted({*known(), *_EXTRAS})
+    hint = close_to(value, words) if isinstance(value, str) else ""
+    raise ValueError(f"one of {', '.join(words)}{hint}")
 
 
 def loopback(value: object) -> str:
