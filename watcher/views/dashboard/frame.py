@@ -125,7 +125,7 @@ def _bare(look: Look, width: int) -> list[Block]:
 
 def _rhythm_line(look: Look, width: int) -> list[Text]:
     lines = panels.rhythm(look, width * 2 // 3)
-    return [Text(look.glyphs.between, style=DIM).join(lines)]
+    return [Text().join(look.separated(lines))]
 
 
 def _shares(blocks: Sequence[Block], height: int) -> list[int]:

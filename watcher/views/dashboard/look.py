@@ -85,9 +85,13 @@ class Look:
 
     def joined(self, parts: Sequence[str | tuple[str, str]]) -> Text:
         """Put facts on one line, with a quiet mark between them."""
-        return Text((self.glyphs.between), style=DIM).join(
-            [Text(p) if isinstance(p, str) else Text(*p) for p in parts]
-        )
+        facts = [Text(p) if isinstance(p, str) else Text(*p) for p in parts]
+        return Text().join(self.separated(facts))
+
+    def separated(self, facts: Sequence[Text]) -> list[Text]:
+        """Put a quiet mark between facts."""
+        mark = Text(self.glyphs.between, style=DIM)
+        return [part for fact in facts for part in (mark, fact)][1:]
 
     def bar(self, share: float, width: int) -> Text:
         """Draw how much of something is done."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 from rich.console import Group
 from rich.text import Text
 
 from watcher.activity import Snapshot
 from watcher.views import words
 from watcher.views.dashboard.look import STYLES, Look
-from watcher.views.health import health
+from watcher.views.health import Level, health
 
 
 def summary(snapshot: Snapshot, now: float, encoding: str = "utf-8") -> Group:
@@ -18,20 +16,19 @@ def summary(snapshot: Snapshot, now: float, encoding: str = "utf-8") -> Group:
     look = Look.of(snapshot, now, encoding)
     lines = [_done(look), *_where(look), *_behind(look)]
     for line in lines:
-        line.overflow = "fold"
+        line.no_wrap, line.overflow = True, "ignore"  # the terminal wraps; paths stay whole
     return Group(*lines)
 
 
 def _done(look: Look) -> Text:
     snapshot = look.snapshot
-    lasted = words.about(now_since(look)) if snapshot.started else "no time"
+    lasted = words.about(_ran(look)) if snapshot.started else "no time"
     files = words.count(snapshot.archived, "file")
     size = words.size(snapshot.archived_size)
     return Text.assemble((f"{files} archived", "bold"), f" ({size}) in {lasted}")
 
 
-def now_since(look: Look) -> float:
-    """Return how long it ran, in seconds."""
+def _ran(look: Look) -> float:
     return look.now - look.snapshot.started_at
 
 
@@ -51,10 +48,10 @@ def _behind(look: Look) -> list[Text]:
         files = words.count(max(snapshot.backlog, len(snapshot.held)), "file")
         lines = [Text(f"{files} not archived yet; the next start goes on with them", "yellow")]
     state = health(snapshot, look.now)
-    reasons = [r for r in state.reasons if not r.startswith("stopping")] if lines else []
-    if state.level != "ok":
+    if state.level is not Level.OK:
+        reasons = [reason for reason in state.reasons if not reason.startswith("stopping")]
         lines += [Text(f"  {look.plain(reason)}", STYLES[state.level]) for reason in reasons]
     for held in list(snapshot.held.values())[:10]:
         mend = f" {look.glyphs.arrow} {look.plain(held.mend)}" if held.mend else ""
-        lines.append(Text(f"  {os.path.basename(look.name(held.source))}: {held.reason}{mend}"))
+        lines.append(Text(f"  {look.name(held.source)}: {look.plain(held.reason)}{mend}"))
     return lines

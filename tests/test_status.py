@@ -1,0 +1,196 @@
+"""What other processes are told: the keys of the contract, whole or not at all."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests import scenes
+from tests.scenes import NOW
+from watcher.activity import Snapshot
+from watcher.views import status
+from watcher.views.dashboard import render
+from watcher.views.health import Level, health
+from watcher.views.lines import Before, lines
+
+CONTRACT = {
+    "running": bool,
+    "pid": int,
+    "instrument": str,
+    "backlog": int,
+    "oldest_backlog_s": float,
+    "archived": int,
+    "failed": int,
+    "conflicts": int,
+    "stranded": int,
+    "missed_by_events": int,
+    "destinations": dict,
+    "last_archived": dict,
+}
+SCENES = list(scenes.ALL.values())
+
+
+def shown(scene: Snapshot, size: tuple[int, int] = (200, 60)) -> str:
+    console = Console(width=size[0], height=size[1], file=StringIO(), record=True)
+    console.print(render(scene, size, NOW))
+    return console.export_text()
+
+
+def test_it_has_the_keys_of_the_contract() -> None:
+    told = status.status_of(scenes.trouble(), NOW)
+    assert {key: type(told[key]) for key in CONTRACT} == CONTRACT
+    assert told["destinations"]["archive"] | {"since": ""} == {
+        "state": "offline",
+        "since": "",
+        "error": "the network path was not found (53)",
+        "mend": "check the network cable and that isis.cclrc.ac.uk answers",
+    }
+    assert (told["backlog"], told["oldest_backlog_s"], told["failed"]) == (2, 600.0, 2)
+    assert (told["conflicts"], told["stranded"], told["missed_by_events"]) == (1, 1, 3)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+def test_the_same_state_is_told_alike_by_dashboard_status_and_log(
+    scene: Callable[[], Snapshot],
+) -> None:
+    state = scene()
+    judged, told, screen = health(state, NOW), status.status_of(state, NOW), shown(state)
+    assert told["health"]["level"] == judged.level.value
+    for reason in judged.reasons:
+        assert reason in screen
+        assert reason in status.text(told).plain
+    for name, view in state.destinations.items():
+        assert told["destinations"][name]["state"] == view.state
+        assert f"{name} " in screen
+    for held in state.held.values():
+        assert held.reason in screen
+        assert held.reason in {entry["reason"] for entry in told["held"]}
+    assert f"stranded {told['stranded']} " in screen
+    assert f"conflicts {told['conflicts']} " in screen
+    assert f"{told['archived']:,} files" in screen
+
+
+def test_an_outage_is_named_with_the_same_words_in_the_log() -> None:
+    from watcher.activity import DestinationChanged  # noqa: PLC0415
+
+    view = scenes.outage().destinations["archive"]
+    news = DestinationChanged("archive", view.state, view.error, view.mend)
+    ((_, message),) = lines(news, Before(), NOW)
+    (reason,) = health(scenes.outage(), NOW).reasons
+    assert reason == f"archive offline since 15:10: {view.error}"
+    assert message == f"archive is offline: {view.error}; {view.mend}"
+
+
+def test_health_is_one_word_with_its_reason() -> None:
+    levels = {name: health(scene(), NOW).level for name, scene in scenes.ALL.items()}
+    assert levels == {
+        "starting": Level.WAITING,
+        "calm": Level.OK,
+        "outage": Level.WAITING,
+        "draining": Level.OK,
+        "trouble": Level.ATTENTION,
+    }
+    assert health(scenes.calm(), NOW).text == "every finished file is archived"
+    assert health(Snapshot(), NOW).text == "starting"
+
+
+def test_what_needs_a_person_comes_before_what_heals_by_itself() -> None:
+    reasons = health(scenes.trouble(), NOW).reasons
+    assert [reason.split()[0] for reason in reasons] == ["1", "1", "1", "can't", "archive", "1"]
+    assert reasons[-1] == "1 file tried again: somebody has it open for writing"
+
+
+def test_a_file_is_written_and_read_back(tmp_path: Path) -> None:
+    path = str(tmp_path / "status.json")
+    assert status.StatusFile(path).write(scenes.trouble())
+    told = status.read(path)
+    assert told is not None
+    assert told["running"] is True
+    assert told["held"][0]["source"].endswith(scenes.WICKED)
+    assert os.listdir(tmp_path) == ["status.json"]
+
+
+def test_it_is_written_on_change_once_a_second_and_as_a_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(status.time, "monotonic", lambda: clock[0])
+    file, state = status.StatusFile(str(tmp_path / "status.json")), scenes.calm()
+    written = []
+    for at, snapshot in (
+        (100.0, state),
+        (100.5, replace(state)),
+        (101.1, replace(state)),
+        (103.0, None),
+        (131.2, None),
+    ):
+        clock[0] = at
+        state = snapshot or state
+        written.append(file.write(state))
+    assert written == [True, False, True, False, True]
+
+
+def test_the_last_word_says_that_it_ended(tmp_path: Path) -> None:
+    path = str(tmp_path / "status.json")
+    file = status.StatusFile(path)
+    file.write(scenes.calm())
+    assert file.write(scenes.calm(), last=True)
+    told = status.read(path)
+    assert told
+    assert told["running"] is False
+    assert "not running" in status.text(told).plain
+
+
+def test_a_folder_that_can_not_be_written_is_remembered_not_raised(tmp_path: Path) -> None:
+    file = status.StatusFile(str(tmp_path / "gone" / "status.json"))
+    assert not file.write(scenes.calm())
+    assert file.error
+    (tmp_path / "gone").mkdir()
+    assert file.write(scenes.calm(), last=True)
+    assert not file.error
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b'{"running": 1}', b'{"running": true}', b"\xff\xfe", b"[" * 10**5],
+)
+def test_torn_and_foreign_content_is_nothing(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "status.json"
+    path.write_bytes(content)
+    assert status.read(str(path)) is None
+    assert status.read(str(tmp_path / "absent")) is None
+    assert status.read(str(tmp_path)) is None
+
+
+def test_no_reader_ever_sees_half_of_it(tmp_path: Path) -> None:
+    """Cut at any place, it is nothing rather than something wrong."""
+    whole = json.dumps(status.status_of(scenes.calm(), NOW))
+    path = tmp_path / "status.json"
+    for end in range(0, len(whole), 97):
+        path.write_text(whole[:end])
+        assert status.read(str(path)) is None
+
+
+def test_a_watcher_that_died_is_said_to_be_gone() -> None:
+    told = status.ended(status.status_of(scenes.outage(), NOW))
+    text = status.text(told).plain
+    assert text.startswith("health       ATTENTION: no watcher runs; the last word of one is from")
+    assert "backlog      128 files, 3.5 MB, the oldest for 4 min" in text
+
+
+def test_names_are_shown_not_obeyed() -> None:
+    """R13"""
+    text = status.text(status.status_of(scenes.trouble(), NOW)).plain
+    assert r"[red]\x1b[31m\u202egpj\nrm -rf\xff 日本語" in text
+    assert not {"\x1b", "\u202e", "\udcff"} & set(text)
+
+
+def test_times_before_1970_are_told_too() -> None:
+    """Windows has no local time for them."""
+    assert status.words.iso(-1e10).startswith("1653")
+    assert status.words.iso(1e20)

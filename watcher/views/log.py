@@ -1,0 +1,271 @@
+"""The log: a file that changes at midnight and, without a screen, the console.
+
+Whoever logs only puts a record on a bounded queue. A thread for each target writes: a console
+that somebody clicked into, or a full disk, costs lines (they are counted), never time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from copy import copy
+from io import TextIOWrapper
+from logging.handlers import QueueHandler, TimedRotatingFileHandler
+from typing import TextIO
+
+from watcher.activity import News
+from watcher.views import words
+from watcher.views.lines import Before, lines, remember
+
+TEXT = "%(asctime)s (%(process)d) %(name)s %(filename)s [line:%(lineno)d] %(levelname)s %(message)s"
+WAITING = 20_000
+"""How many lines may wait for a target; more are dropped, and counted."""
+PATIENCE = 2.0
+"""How long the end waits for a target to take the last lines, in seconds."""
+
+logger = logging.getLogger(__name__)
+
+
+class OneLine(logging.Formatter):
+    """The facility's format; whatever a message holds, it stays one line (R13)."""
+
+    def __init__(self) -> None:
+        """Use the facility's format."""
+        super().__init__(TEXT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record as one line, and below it a traceback, indented, if there is one."""
+        record = copy(record)
+        record.message, record.asctime = record.getMessage(), self.formatTime(record)
+        text = words.visible(self.formatMessage(record))
+        trace = _trace(self, record).splitlines()
+        return "\n".join([text, *(f"    {words.visible(line)}" for line in trace)])
+
+
+class Json(logging.Formatter):
+    """One JSON object a line, in ASCII: any name fits."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record as an object."""
+        shown = {
+            "time": words.iso(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "pid": record.process,
+            "file": record.filename,
+            "line": record.lineno,
+            "message": record.getMessage(),
+        }
+        trace = _trace(self, record)
+        return json.dumps({**shown, "traceback": trace} if trace else shown)
+
+
+def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    parts = [formatter.formatException(record.exc_info)] if record.exc_info else []
+    return "\n".join([*parts, *filter(None, (record.exc_text, record.stack_info))])
+
+
+class LogFile(TimedRotatingFileHandler):
+    """A new file at midnight; trouble with the disk is kept, not raised, and ends by itself."""
+
+    def __init__(self, path: str, keep: int) -> None:
+        """Write to `path` and keep `keep` old files."""
+        super().__init__(
+            path, "midnight", backupCount=keep, encoding="utf-8",
+            errors="backslashreplace", delay=True,
+        )  # fmt: skip
+        self.trouble = ""
+
+    def doRollover(self) -> None:  # noqa: N802
+        """Begin a new file; where the old one can't be renamed (a viewer has it), go on with it."""
+        with suppress(OSError):
+            super().doRollover()
+            return
+        self.rolloverAt = self.computeRollover(int(time.time()))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line; what went wrong before is forgotten once this works."""
+        before, self.trouble = self.trouble, ""
+        if before:
+            self._let_go()
+        super().emit(record)
+
+    def _open(self) -> TextIOWrapper:
+        stream = super()._open()
+        if _is_torn(self.baseFilename):
+            stream.write("\n")
+        return stream
+
+    def _let_go(self) -> None:
+        stream, self.stream = self.stream, None
+        with suppress(OSError, ValueError):
+            if stream:
+                stream.close()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Remember the error instead of printing it."""
+        self.trouble = str(sys.exc_info()[1])
+
+
+def _is_torn(path: str) -> bool:
+    """Tell whether the last line lacks its end: the disk was full, or the power went."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        return file.read(1) not in {b"", b"\n"}
+
+
+class ConsoleLines(logging.Handler):
+    """Lines on a console of any encoding."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`."""
+        super().__init__()
+        self._stream = stream
+        self.trouble = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line; a console that is gone is no error."""
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        with suppress(OSError, ValueError):
+            text = self.format(record).encode(encoding, "backslashreplace").decode(encoding)
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
+
+
+class Aside(QueueHandler):
+    """Hands records to a thread of its own that writes them; never waits."""
+
+    def __init__(self, target: LogFile | ConsoleLines, on_trouble: Callable[[str], None]) -> None:
+        """Start the thread that writes to `target`."""
+        self._lines: queue.Queue[logging.LogRecord | None] = queue.Queue(WAITING)
+        super().__init__(self._lines)
+        self._target, self._on_trouble, self._trouble = target, on_trouble, ""
+        self.dropped = 0
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Fix the message now: what it is made of may change before it is written."""
+        record = copy(record)
+        record.msg, record.args = record.getMessage(), None
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Put a record in line, or count it as dropped."""
+        try:
+            self._lines.put_nowait(record)
+        except queue.Full:
+            self.dropped += 1
+
+    def _write(self) -> None:
+        while (record := self._next()) is not None:
+            self._handle(record)
+            if self.dropped and self._lines.empty():
+                self._handle(self._confession())
+
+    def _next(self) -> logging.LogRecord | None:
+        if not self._ending.is_set():
+            return self._lines.get()
+        with suppress(queue.Empty):
+            return self._lines.get_nowait()
+        return None
+
+    def _handle(self, record: logging.LogRecord) -> None:
+        self._target.emit(record)  # not `handle`: its lock would hold up the end of the process
+        trouble = self._target.trouble
+        if bool(trouble) != bool(self._trouble):
+            self._trouble = trouble
+            self._on_trouble(trouble)
+        self._trouble = trouble
+
+    def _confession(self) -> logging.LogRecord:
+        number, self.dropped = self.dropped, 0
+        text = f"{number:,} lines were dropped here: writing them was too slow"
+        return logger.makeRecord(logger.name, logging.WARNING, __file__, 0, text, (), None)
+
+    def finish(self) -> bool:
+        """Write what waits and end the thread; False if the target doesn't take it."""
+        self._ending.set()
+        with suppress(queue.Full):
+            self._lines.put_nowait(None)
+        self._thread.join(PATIENCE)
+        if not self._thread.is_alive():
+            self._target.close()
+        return not self._thread.is_alive()
+
+
+def setup(
+    level: str,
+    form: str,
+    file: str,
+    keep: int,
+    console: TextIO | None = None,
+    on_trouble: Callable[[str], None] = lambda _text: None,
+) -> Callable[[], bool]:
+    """Send all log lines of this process where they belong.
+
+    Args:
+        level: the name of the lowest level of ours that is written; others' begin at warning.
+        form: `text` or `json`.
+        file: the log file, in a folder that exists.
+        keep: how many old files to keep.
+        console: where lines are shown too; `sys.stdout`, which may be None.
+        on_trouble: told when the log can't be written, and with an empty text when it can again;
+            from a thread of the log.
+
+    Returns:
+        Ends it: writes what waits, puts logging back as it was, and tells whether all targets
+        took it within two seconds.
+
+    """
+    targets: list[LogFile | ConsoleLines] = [LogFile(os.path.abspath(file), keep)]
+    targets += [ConsoleLines(console)] if console is not None else []
+    for target in targets:
+        target.setFormatter(Json() if form == "json" else OneLine())
+    handlers = [Aside(target, on_trouble) for target in targets]
+    return _install(handlers, logging.getLevelNamesMapping()[level.upper()])
+
+
+def _install(handlers: list[Aside], level: int) -> Callable[[], bool]:
+    root, ours = logging.getLogger(), logging.getLogger("watcher")
+    levels = root.level, ours.level
+    root.setLevel(max(level, logging.WARNING))
+    ours.setLevel(level)
+    logging.captureWarnings(True)
+    for handler in handlers:
+        root.addHandler(handler)
+
+    def stop() -> bool:
+        for handler in handlers:
+            root.removeHandler(handler)
+        logging.captureWarnings(False)
+        root.setLevel(levels[0])
+        ours.setLevel(levels[1])
+        finished = [handler.finish() for handler in handlers]
+        return all(finished)
+
+    return stop
+
+
+class Narrator:
+    """Listens to the activity and logs a line for each thing that happened."""
+
+    def __init__(self) -> None:
+        """Begin with nothing said."""
+        self._before = Before()
+
+    def __call__(self, news: News) -> None:
+        """Log it; called by one teller at a time."""
+        now = time.time()
+        for level, message in lines(news, self._before, now):
+            logger.log(level, "%s", message)
+        self._before = remember(news, self._before, now)
