@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 
 import pytest
 
@@ -22,3 +23,22 @@ def wine_excuses(reason: str) -> pytest.MarkDecorator:
 def set_mark(path: str, marked: bool = True) -> None:
     """Set or clear the read-only mark, as the producer does."""
     os.chmod(path, stat.S_IREAD | 0o444 if marked else stat.S_IREAD | stat.S_IWRITE)
+
+
+def link(target: str, path: str, *, folder: bool = False) -> None:
+    """Make a symbolic link; skip the test where this account may not."""
+    if IS_WINE:  # it can't make links, but follows those of the system below it
+        names = [_below_wine(name) for name in (target, path)]
+        ln = ["start", "/wait", "/unix", "/bin/ln", "-s", *names]
+        subprocess.run(ln, stdin=subprocess.PIPE, stdout=subprocess.PIPE, check=True)
+        return
+    try:
+        os.symlink(target, path, target_is_directory=folder)
+    except OSError as error:
+        pytest.skip(f"this account can't make links: {error}")
+
+
+def _below_wine(path: str) -> str:
+    drive, rest = os.path.splitdrive(path.removeprefix("\\\\?\\"))
+    top = {"C:": os.environ["WINEPREFIX"] + "/drive_c", "Z:": ""}[drive.upper()]
+    return top + rest.replace("\\", "/")

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.platforms import WINDOWS, on_posix, on_windows, set_mark, wine_excuses
+from tests.platforms import WINDOWS, link, on_posix, on_windows, set_mark, wine_excuses
 from watcher.errors import SourceBusy, SourceChanged
 from watcher.model import Fingerprint
 from watcher.platform import system
 
 TIMES = (1_600_000_000_123_456_700, 1_650_000_001_765_432_100)
+POSIX_NAMES = ["new\nline.txt", "\udcff\udc80.txt", "back\\slash", "é" * 127, "\x1b[31m"]
 ODD_NAMES = [
     "with spaces and 'quotes'.txt",
     "日本語 שלום Ελληνικά.txt",
@@ -26,11 +27,7 @@ ODD_NAMES = [
     "100% $HOME {cycle} ~.txt",
     "-rf.txt",
     "x" * 251 + ".txt",
-    *(
-        []
-        if WINDOWS
-        else ["new\nline.txt", "\udcff\udc80.txt", "back\\slash", "é" * 127, "\x1b[31m"]
-    ),
+    *(["NUL.txt", "con", "dot.", "space "] if WINDOWS else POSIX_NAMES),
 ]
 RACER = """
 import os, sys
@@ -101,13 +98,6 @@ def part_of(path: str, content: bytes = b"1 2 3\n") -> str:
 def drop(*paths: str) -> None:
     for path in paths:
         system.remove_part(path)
-
-
-def link(target: str, path: str, *, folder: bool = False) -> None:
-    try:
-        os.symlink(target, path, target_is_directory=folder)
-    except OSError as error:
-        pytest.skip(f"this account can't make links: {error}")
 
 
 def anything(_: os.stat_result) -> bool:
@@ -251,9 +241,8 @@ def test_a_link_is_no_source(root: str, source: str) -> None:
     """R13: not even one that leads to a finished file below the data root."""
     path = os.path.join(root, "link.txt")
     link(source, path)
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, check=lambda e: e.errno == errno.ELOOP):
         system.open_source(root, path)
-    assert caught.value.errno == errno.ELOOP
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["to elsewhere", "within the root"])
@@ -269,9 +258,8 @@ def test_no_link_on_the_way_is_followed(folder: str, root: str, source: str, kep
         lambda: system.remove_source(root, detour, anything),
         lambda: system.move_source(root, detour, os.path.join(root, "moved.txt"), anything),
     ):
-        with pytest.raises(OSError) as caught:
+        with pytest.raises(OSError, check=lambda e: e.errno in {errno.ELOOP, errno.ENOTDIR}):
             attempt()
-        assert caught.value.errno in {errno.ELOOP, errno.ENOTDIR}
     assert content_of(path) == b"1 2 3\n"
     set_mark(path, False)
 
@@ -286,7 +274,7 @@ def test_the_data_root_itself_may_be_a_link(folder: str, root: str, source: str)
 def test_no_path_leads_out_of_the_data_root(folder: str, root: str) -> None:
     outside = finished(os.path.join(folder, "outside.txt"))
     for path in (outside, os.path.join(root, os.pardir, "outside.txt")):
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match=r"data root|[Nn]ame"):
             system.open_source(root, path)
     set_mark(outside, False)
 
@@ -308,10 +296,11 @@ def test_a_copy_is_read_from_its_start(source: str) -> None:
     os.close(descriptor)
 
 
+@wine_excuses("follows links in the last segment too, whatever it is asked")
 def test_a_copy_is_not_read_through_a_link(root: str, source: str) -> None:
     path = os.path.join(root, "link.txt")
     link(source, path)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, check=lambda e: e.errno == errno.ELOOP):
         os.close(system.open_for_reading(path))
 
 
@@ -329,7 +318,7 @@ def test_a_part_is_made_once(folder: str) -> None:
 def test_a_part_is_never_made_through_a_link(folder: str) -> None:
     path, victim = os.path.join(folder, "x.part"), os.path.join(folder, "victim")
     link(victim, path)
-    with pytest.raises(OSError):
+    with pytest.raises(FileExistsError):
         os.close(system.create_part(path))
     assert not os.path.exists(victim)
 
@@ -362,7 +351,7 @@ def test_finishing_a_part_closes_it(folder: str) -> None:
     path = os.path.join(folder, "x.part")
     descriptor = system.create_part(path)
     system.finish_part(descriptor, path, TIMES)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, check=lambda e: e.errno == errno.EBADF):
         os.fstat(descriptor)
 
 
@@ -376,7 +365,15 @@ def test_a_marked_part_is_marked_when_it_is_published(folder: str) -> None:
     drop(path)
 
 
-@pytest.mark.parametrize("taken_by", ["file", "marked file", "folder", "dangling link"])
+@pytest.mark.parametrize(
+    "taken_by",
+    [
+        "file",
+        "marked file",
+        "folder",
+        pytest.param("dangling link", marks=wine_excuses("shows no link that leads nowhere")),
+    ],
+)
 def test_publishing_never_replaces(folder: str, taken_by: str) -> None:
     """R4: a name that is taken stays what it is, and the part is still there."""
     path = os.path.join(folder, "scan.txt")
@@ -565,6 +562,5 @@ def test_a_source_that_is_open_for_writing_is_neither_removed_nor_moved(
 
 @on_windows
 def test_errors_carry_windows_own_number(root: str) -> None:
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(FileNotFoundError, check=lambda e: e.winerror == 2):
         system.open_source(root, os.path.join(root, "nothing.txt"))
-    assert caught.value.winerror == 2

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
 from typing import IO
 
-from provision import PROJECT, PYTHON, environment, provision, wine
+from provision import PREFIX, PROJECT, PYTHON, environment, provision, wine
 
 GRACE = 2.0
 """Seconds to wait for the last output: Wine's services keep the pipe open after the end."""
@@ -48,7 +50,11 @@ def main(arguments: list[str]) -> int:
     provision()
     if arguments[:1] == ["--python"]:
         return run(arguments[1:])
-    return run(["-m", "pytest", "-p", "no:cacheprovider", *arguments])
+    with tempfile.TemporaryDirectory(
+        dir=PREFIX / "drive_c", prefix="t", ignore_cleanup_errors=True
+    ) as folder:
+        place = rf"--basetemp=C:\{Path(folder).name}\t"
+        return run(["-m", "pytest", "-p", "no:cacheprovider", place, *arguments])
 
 
 if __name__ == "__main__":

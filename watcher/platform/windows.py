@@ -96,11 +96,14 @@ class Windows:
 
     def is_local(self, path: str) -> bool:
         """Tell whether it lies on a disk of this computer whose times and ids can be relied on."""
-        drive, file_system = api.file_system(path)
-        return drive == api.DRIVE_FIXED and file_system in _LOCAL_FILE_SYSTEMS
+        try:
+            top = api.volume_top(path)
+            return api.is_fixed_drive(top) and api.file_system(top) in _LOCAL_FILE_SYSTEMS
+        except OSError:
+            return False
 
     def open_source(self, root: str, path: str) -> int:
-        """Open it sharing with all but writers, then ask the handle where it really is."""
+        """Open it, sharing with all but writers, then ask the handle where it really is."""
         return _open_below(root, path, api.GENERIC_READ, api.FLAG_SEQUENTIAL_SCAN)
 
     def open_for_reading(self, path: str) -> int:
@@ -220,21 +223,33 @@ def _open_below(root: str, path: str, access: int, flags: int) -> int:
             raise SourceBusy("is still open in another program", path=path) from error
         raise
     with _closed_on_error(descriptor):
-        if not api.same_name(api.final_path(descriptor), _expected(root, path)):
-            raise OSError(errno.ELOOP, "a link leads out of the data root", path)
+        _refuse_detour(descriptor, root, path)
     return descriptor
 
 
-def _expected(root: str, path: str) -> str:
-    """Return the final path that `path` has if there is no link on the way from `root`."""
-    if not api.same_name(path[: len(root)], root):
-        raise OSError(errno.ELOOP, "does not lie below the data root", path)
+def _refuse_detour(descriptor: int, root: str, path: str) -> None:
+    """See to it that there is no link on the way from `root`; the root itself may be one."""
     flags = api.FLAG_BACKUP_SEMANTICS
-    descriptor = api.open_file(root, api.FILE_READ_ATTRIBUTES, _SHARE_ALL, flags)
+    anchor = api.open_file(root, api.FILE_READ_ATTRIBUTES, _SHARE_ALL, flags)
     try:
-        return os.path.join(api.final_path(descriptor), path[len(root) :].lstrip("\\"))
+        expected = os.path.join(api.name_on_volume(anchor), path[len(root) :].lstrip("\\"))
+        volume = os.fstat(anchor).st_dev
     finally:
-        os.close(descriptor)
+        os.close(anchor)
+    if not (
+        api.same_name(path[: len(root)], root)
+        and os.fstat(descriptor).st_dev == volume
+        and _same_place(api.name_on_volume(descriptor), expected)
+    ):
+        raise OSError(errno.ELOOP, "a link leads away from the data root", path)
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Compare without the dots and spaces at the end, which some look-alikes of Windows drop.
+
+    Nothing is lost by that: a link in the last segment is found by its tag.
+    """
+    return api.same_name(one.rstrip(". "), other.rstrip(". "))
 
 
 @contextlib.contextmanager

@@ -44,15 +44,13 @@ ERROR_NOT_SUPPORTED = 50
 ERROR_INVALID_PARAMETER = 87
 ERROR_CALL_NOT_IMPLEMENTED = 120
 
-DRIVE_FIXED = 3
-
 _LONGEST = 32768
 _EPOCH = 116_444_736_000_000_000  # 1970 in units of 100 ns since 1601
-_RENAME_INFO, _DISPOSITION_INFO = 3, 4
+_NAME_INFO, _RENAME_INFO, _DISPOSITION_INFO = 2, 3, 4
 _ATTRIBUTE_TAG_INFO, _DISPOSITION_INFO_EX = 9, 21
 _DELETE_AT_ONCE_THOUGH_READONLY = 0x1 | 0x2 | 0x10
 _CSTR_EQUAL = 2
-_VOLUME_NAME_DOS, _VOLUME_NAME_NT = 0, 2
+_DRIVE_FIXED = 3
 _MOVEFILE_WRITE_THROUGH = 8
 _SEM_FAILCRITICALERRORS = 1
 
@@ -61,6 +59,10 @@ _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
 
 class _TagInfo(ctypes.Structure):
     _fields_ = (("attributes", wintypes.DWORD), ("tag", wintypes.DWORD))
+
+
+class _NameInfo(ctypes.Structure):
+    _fields_ = (("length", wintypes.DWORD), ("name", wintypes.WCHAR * _LONGEST))
 
 
 class _RenameInfo(ctypes.Structure):
@@ -90,10 +92,6 @@ _SIGNATURES = {
     "SetFileTime": (wintypes.BOOL, (wintypes.HANDLE, *[ctypes.POINTER(wintypes.FILETIME)] * 3)),
     "SetFileAttributesW": (wintypes.BOOL, (wintypes.LPCWSTR, wintypes.DWORD)),
     "MoveFileExW": (wintypes.BOOL, (wintypes.LPCWSTR, wintypes.LPCWSTR, wintypes.DWORD)),
-    "GetFinalPathNameByHandleW": (
-        wintypes.DWORD,
-        (wintypes.HANDLE, wintypes.LPWSTR, wintypes.DWORD, wintypes.DWORD),
-    ),
     "GetFileInformationByHandleEx": (
         wintypes.BOOL,
         (wintypes.HANDLE, ctypes.c_int, wintypes.LPVOID, wintypes.DWORD),
@@ -205,27 +203,30 @@ def _set(descriptor: int, kind: int, value: ctypes._CData, path: str | None = No
         raise last_error(path)
 
 
+def _get(descriptor: int, kind: int, value: ctypes.Structure) -> None:
+    handle = msvcrt.get_osfhandle(descriptor)
+    if not _kernel32.GetFileInformationByHandleEx(
+        handle, kind, ctypes.byref(value), ctypes.sizeof(value)
+    ):
+        raise last_error()
+
+
 def reparse_tag(descriptor: int) -> int:
     """Return what kind of reparse point was opened; 0 for a file that is none."""
     info = _TagInfo()
-    if not _kernel32.GetFileInformationByHandleEx(
-        msvcrt.get_osfhandle(descriptor),
-        _ATTRIBUTE_TAG_INFO,
-        ctypes.byref(info),
-        ctypes.sizeof(info),
-    ):
-        raise last_error()
+    _get(descriptor, _ATTRIBUTE_TAG_INFO, info)
     return int(info.tag)
 
 
-def final_path(descriptor: int) -> str:
-    """Return where an open file really is, whatever links led there."""
-    buffer = ctypes.create_unicode_buffer(_LONGEST)
-    handle = msvcrt.get_osfhandle(descriptor)
-    for form in (_VOLUME_NAME_DOS, _VOLUME_NAME_NT):  # some RAM disks have no DOS name
-        if _kernel32.GetFinalPathNameByHandleW(handle, buffer, _LONGEST, form):
-            return buffer.value
-    raise last_error()
+def name_on_volume(descriptor: int) -> str:
+    """Return the path from its volume on where an open file really is, whatever links led there.
+
+    `GetFinalPathNameByHandleW` would name the volume too, but not every volume has a name, nor
+    does it take long paths on every system.
+    """
+    info = _NameInfo()
+    _get(descriptor, _NAME_INFO, info)
+    return str(info.name)
 
 
 def same_name(one: str, other: str) -> bool:
@@ -233,14 +234,25 @@ def same_name(one: str, other: str) -> bool:
     return bool(_kernel32.CompareStringOrdinal(one, -1, other, -1, True) == _CSTR_EQUAL)
 
 
-def file_system(path: str) -> tuple[int, str]:
-    """Return the kind of drive that holds `path`, and its file system's name."""
-    top, name = (ctypes.create_unicode_buffer(_LONGEST) for _ in range(2))
+def volume_top(path: str) -> str:
+    """Return the top folder of the volume that holds `path`, with a backslash at its end."""
+    top = ctypes.create_unicode_buffer(_LONGEST)
     if not _kernel32.GetVolumePathNameW(path, top, _LONGEST):
         raise last_error(path)
+    return top.value
+
+
+def is_fixed_drive(top: str) -> bool:
+    """Tell whether a volume, given by its top folder, is a disk that stays in this computer."""
+    return bool(_kernel32.GetDriveTypeW(top) == _DRIVE_FIXED)
+
+
+def file_system(top: str) -> str:
+    """Return the name of the file system of a volume, given by its top folder."""
+    name = ctypes.create_unicode_buffer(_LONGEST)
     if not _kernel32.GetVolumeInformationW(top, None, 0, None, None, None, name, _LONGEST):
-        raise last_error(path)
-    return int(_kernel32.GetDriveTypeW(top)), name.value
+        raise last_error(top)
+    return name.value
 
 
 def no_dialogs() -> None:
