@@ -110,7 +110,7 @@ def test_time_left_follows_the_pace_and_the_large_file_in_flight() -> None:
 
 def test_a_summary_says_what_was_done_and_what_stays_behind() -> None:
     console = Console(width=100, file=StringIO(), record=True)
-    console.print(summary(scenes.outage(), NOW))
+    console.print(summary(scenes.outage(), NOW), soft_wrap=True)
     text = console.export_text()
     assert text.startswith("160 files archived (2.0 MB) in 3 h 12 min")
     assert r"archive → \\isis.cclrc.ac.uk\inst$" in text

@@ -58,7 +58,8 @@ def _show(activity: Activity, console: Console, stop: threading.Event) -> None:
     with suppress(OSError, ValueError):  # the terminal is gone: there is nobody left to tell
         with console.screen(hide_cursor=True):
             _draw_until(activity, console, stop)
-        console.print(summary(activity.snapshot, time.time(), console.encoding))
+        told = summary(activity.snapshot, time.time(), console.encoding)
+        console.print(told, soft_wrap=True)
 
 
 def _draw_until(activity: Activity, console: Console, stop: threading.Event) -> None:

@@ -205,7 +205,10 @@ def left_behind(look: Look, width: int) -> list[Text]:
         _count("stranded", walk.stranded_count, "red"),
         _count("hints missed", snapshot.missed, "default"),
     ]
-    return [look.joined(counts), *(_item(look, *item, width) for item in _items(look))]
+    return [
+        look.joined(counts),
+        *(line for item in _items(look) for line in _item(look, *item, width)),
+    ]
 
 
 def _any_for_a_person(look: Look) -> bool:
@@ -229,14 +232,14 @@ def _items(look: Look) -> list[tuple[str, str, str]]:
     return items
 
 
-def _item(look: Look, name: str, reason: str, mend: str, width: int) -> Text:
+def _item(look: Look, name: str, reason: str, mend: str, width: int) -> list[Text]:
     shown = look.short(look.name(name), max(12, width // 3))
     line = Text(f"{shown}  " if shown else "")
     line.append(look.sentence(look.plain(reason), max(0, width - line.cell_len)), style="yellow")
-    room = width - line.cell_len - 4
-    if mend and room > 8:  # noqa: PLR2004 - less says nothing
-        line.append(look.sentence(f"  {look.glyphs.arrow} {look.plain(mend)}", room + 4))
-    return line
+    todo = f"  {look.glyphs.arrow} {look.plain(mend)}"
+    if not mend or line.cell_len + cell_len(todo) <= width:
+        return [line.append(todo if mend else "")]
+    return [line, Text(look.sentence(todo, width))]
 
 
 def rhythm(look: Look, width: int) -> list[Text]:
