@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 _PATIENCE_S = 10.0
 _PAUSE_S = 0.002
-_BUSY = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
+_BUSY = {errno.EACCES, errno.EAGAIN, errno.EDEADLK, 0}
+"""What a lock held by another gives; some C runtimes for Windows leave `errno` at 0."""
 
 if sys.platform == "win32":
     import msvcrt
