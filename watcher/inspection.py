@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Iterator
 
 from watcher.model import SCAN_FOLDER, Fingerprint, FinishedFile
 from watcher.platform import system
@@ -24,15 +23,6 @@ def below(root: str, path: str) -> str | None:
     if not system.same_name(path[: len(start)], start):
         return None
     return path[len(start) :] or None
-
-
-def folders_down_to(root: str, path: str) -> Iterator[str]:
-    """Yield every path from the one just below `root` down to `path` itself."""
-    relative = below(root, path)
-    folder = root
-    for segment in relative.split(os.sep) if relative else ():
-        folder = os.path.join(folder, segment)
-        yield folder
 
 
 def scan_folder_in(root: str, path: str) -> tuple[str, str, str] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -153,7 +153,7 @@ class Descent:
             stat = folder.look()
             level.identity = _identity(stat)
             if scan is not None:
-                level.pending = list(self._look_into(folder, path, scan))
+                level.pending = self._look_into(folder, path, scan)
             else:
                 self._refresh(folder, path, known, stat)
                 level.pending = self._changed(folder, known)
@@ -190,49 +190,58 @@ class Descent:
     def _changed(self, folder: Folder, known: Known) -> list[tuple[str, Known]]:
         """Return the folders to enter: all but those that are as they were, with none inside."""
         pending = []
-        unchanged = 0
         look_at, turn = folder.look_at, self._turn
         for name, child in known.folders.items():
-            if child.key and not child.folders:
-                with suppress(OSError):
-                    if _key(look_at(name)) == child.key and child.key % SLICES != turn:
-                        unchanged += 1
+            if child.key and not child.folders and child.key % SLICES != turn:
+                try:
+                    if _key(look_at(name)) == child.key:
                         continue
+                except OSError:
+                    pass  # entering it will tell
             pending.append((name, child))
-        self._findings.folders += unchanged
+        self._findings.folders += len(known.folders) - len(pending)
         return pending
 
-    def _look_into(self, folder: Folder, path: str, scan: Scan) -> Iterator[tuple[str, Known]]:
-        """Look at each file in a scan folder; yield the folders in it."""
+    def _look_into(self, folder: Folder, path: str, scan: Scan) -> list[tuple[str, Known]]:
+        """Look at each file in a scan folder; return the folders in it."""
+        inner = []
+        findings, root = self._findings, self._root
+        experiment, scan_folder, prefix = scan.experiment, scan.name, scan.prefix
+        is_plain_file, is_marked, fingerprint_of = (
+            system.is_plain_file,
+            system.is_marked,
+            Fingerprint.of,
+        )
         with folder.entries() as entries:
-            for number, entry in enumerate(entries):
-                if entry.is_dir(follow_symlinks=False):
-                    if not self._is_excluded(os.path.join(path, entry.name)):
-                        yield entry.name, _SCAN_FOLDER
-                    continue
+            for number, entry in enumerate(entries, 1):
+                name = entry.name
                 try:
-                    self._judge(folder, entry, path, scan)
+                    if entry.is_dir(follow_symlinks=False):
+                        inner.append(name)
+                        continue
+                    stat = entry.stat(follow_symlinks=False)
+                    if not is_plain_file(stat):
+                        continue
+                    if not is_marked(stat):
+                        findings.unfinished(path, name, stat)
+                        continue
+                    if not stat.st_ino:  # a listing doesn't always tell it
+                        stat = folder.look_at(name)
                 except FileNotFoundError:
                     continue  # settled, or removed by somebody, a moment ago
                 except OSError as error:
-                    self._findings.failed(os.path.join(path, entry.name), error)
+                    findings.failed(os.path.join(path, name), error)
+                    continue
+                findings.finished(
+                    FinishedFile(root, experiment, scan_folder, prefix + name, fingerprint_of(stat))
+                )
                 if number % 256 == 0 and self._stopping():
-                    return
-
-    def _judge(self, folder: Folder, entry: os.DirEntry[str], path: str, scan: Scan) -> None:
-        stat = entry.stat(follow_symlinks=False)
-        if not system.is_plain_file(stat):
-            return
-        if not system.is_marked(stat):
-            self._findings.unfinished(os.path.join(path, entry.name), stat)
-            return
-        if not stat.st_ino:  # a listing doesn't always tell it
-            stat = folder.look_at(entry.name)
-        relative = scan.prefix + entry.name
-        fingerprint = Fingerprint.of(stat)
-        self._findings.finished(
-            FinishedFile(self._root, scan.experiment, scan.name, relative, fingerprint)
-        )
+                    break
+        return [
+            (name, _SCAN_FOLDER)
+            for name in inner
+            if not self._is_excluded(os.path.join(path, name))
+        ]
 
     def _open_again(self, level: _Level) -> None:
         """Go down from the top once more; what has moved meanwhile is left to the next walk."""

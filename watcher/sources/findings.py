@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -39,7 +40,7 @@ class Findings:
         self._chunk: list[FinishedFile] = []
         self._due = 0.0
         self._size = self._finished = self._unfinished = self._stranded_count = 0
-        self._oldest: int | None = None
+        self._oldest: float = math.inf
         self._stranded: list[tuple[float, str, int]] = []
         self._errors: list[str] = []
         self._unlisted = 0
@@ -50,21 +51,16 @@ class Findings:
         if not self._chunk:
             self._due = time.monotonic() + PATIENCE
         self._chunk.append(file)
-        self._finished += 1
-        fingerprint = file.fingerprint
-        self._size += fingerprint.size
-        if self._oldest is None or fingerprint.mtime_ns < self._oldest:
-            self._oldest = fingerprint.mtime_ns
         if len(self._chunk) == CHUNK:
             self.hand_over()
 
-    def unfinished(self, path: str, stat: os.stat_result) -> None:
+    def unfinished(self, folder: str, name: str, stat: os.stat_result) -> None:
         """Count an unfinished file; the oldest of the stranded ones are listed."""
         self._unfinished += 1
         if is_stranded(stat, self._now, self._unfinished_after):
             self._stranded_count += 1
             put = heapq.heappush if len(self._stranded) < LISTED else heapq.heappushpop
-            put(self._stranded, (-stat.st_mtime, path, stat.st_size))
+            put(self._stranded, (-stat.st_mtime, os.path.join(folder, name), stat.st_size))
 
     def failed(self, path: str, error: OSError) -> None:
         """Add a place that could not be read."""
@@ -85,8 +81,13 @@ class Findings:
     def hand_over(self) -> None:
         """Hand over what is there."""
         chunk, self._chunk = self._chunk, []
-        if chunk:
-            self._found(chunk)
+        if not chunk:
+            return
+        self._finished += len(chunk)
+        self._size += sum(file.fingerprint.size for file in chunk)
+        oldest = min(file.fingerprint.mtime_ns for file in chunk)
+        self._oldest = min(self._oldest, oldest)
+        self._found(chunk)
 
     def result(self) -> WalkResult:
         """Hand over the rest, and sum up."""
@@ -96,7 +97,7 @@ class Findings:
         return WalkResult(
             finished=self._finished,
             size=self._size,
-            oldest=None if self._oldest is None else self._oldest / 1e9,
+            oldest=self._oldest / 1e9 if self._finished else None,
             unfinished=self._unfinished,
             stranded=tuple(Stranded(path, size, -age) for age, path, size in stranded),
             stranded_count=self._stranded_count,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from watcher.inspection import below, folders_down_to
+from watcher.inspection import below
 from watcher.model import WalkResult
 from watcher.platform import system
 from watcher.sources.descent import SLICES, Descent, Known, Stopping, scan_of
@@ -18,8 +18,8 @@ class Rescan:
 
     Args:
         roots: the data roots, made by `System.native`.
-        is_excluded: tells folders that are never entered, by their full path; asked when their
-            parent is listed.
+        is_excluded: tells by its full path whether a folder is or lies in one that is never
+            entered; asked when its parent is listed.
         unfinished_after: seconds after which an unfinished file counts as stranded.
 
     """
@@ -74,13 +74,12 @@ class Rescan:
 
     def _walk_down_to(self, root: str, path: str, findings: Findings, stopping: Stopping) -> None:
         """Go down to a folder as a walk would, then walk what is in it."""
-        places = list(folders_down_to(root, path))
-        if any(map(self._is_excluded, places)):
+        if self._is_excluded(path):
             return
         try:
             top = open_root(root)
             try:
-                folder = descend(top, [os.path.basename(place) for place in places])
+                folder = descend(top, (below(root, path) or "").split(os.sep))
             finally:
                 top.close()
         except (FileNotFoundError, NotADirectoryError):

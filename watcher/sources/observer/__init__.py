@@ -25,7 +25,8 @@ class Observer:
 
     Args:
         roots: the data roots, made by `System.native`.
-        is_excluded: tells folders that nothing is told of, by their full path.
+        is_excluded: tells by its full path whether something is or lies in a folder that nothing
+            is told of.
         hint: is told the path of a file below a scan folder that something happened to.
         look_below: is told a folder that appeared, by creation or by a move: files may have been
             in it before it was watched.

@@ -21,7 +21,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 
-from watcher.inspection import folders_down_to, scan_folder_in
+from watcher.inspection import scan_folder_in
 from watcher.platform import system
 
 if sys.platform == "win32":
@@ -151,7 +151,7 @@ class WatchedRoot(FileSystemEventHandler):
 
     def is_left_out(self, path: str) -> bool:
         """Tell whether a path is or lies in a folder that is excluded."""
-        return any(map(self._is_excluded, folders_down_to(self._path, self._own(path))))
+        return self._is_excluded(self._own(path))
 
     def overflowed(self) -> None:
         """More happened at once than the system keeps."""
