@@ -124,9 +124,7 @@ def depots_of(config: Config, parts: PartNames) -> dict[str, Depot]:
         template = Template.parse(wanted.path, config.instrument)
         roots = [system.native(root) for root in config.data_roots]
         below = next((r for r in roots if template.fixed.startswith(r + os.sep)), None)
-        reach = Reach(
-            template, parts.new, cycle=config.cycle, marker=wanted.marker, below_root=below
-        )
+        reach = Reach(template, parts, cycle=config.cycle, marker=wanted.marker, below_root=below)
         record = record_for(config.checksums.record, config.checksums.algorithms, parts.new)
         depots[wanted.name] = Depot(
             wanted.name,
@@ -152,19 +150,27 @@ class Ended:
 class Watcher:
     """All the parts of a running watcher; the state folder's lock is held by the caller."""
 
-    def __init__(self, config: Config, activity: Activity, *, log_file: str = "") -> None:
+    def __init__(
+        self,
+        config: Config,
+        activity: Activity,
+        *,
+        log_file: str = "",
+        stop: threading.Event | None = None,
+    ) -> None:
         """Put the parts together; nothing runs yet.
 
         Args:
             config: what is wanted.
             activity: told of everything.
             log_file: shown to people.
+            stop: the event that asks it to stop; it has one of its own otherwise.
 
         """
         self._config = config
         self._log_file = log_file
         self.activity = activity
-        self.stop_event = threading.Event()
+        self.stop_event = stop or threading.Event()
         keep = config.after_archiving is AfterArchiving.KEEP
         self._parts = PartNames(platform.node(), os.path.abspath(config.state_dir))
         self._ground = ground_of(config)
@@ -205,10 +211,10 @@ class Watcher:
             self._intake.look_again,
         )
         self._settling = Settling(self._depots, self._ledger, self._pulses, keep=keep)
-        may_rename = not keep and config.checksums.record is not Record.STREAM
+        renaming = set() if keep or config.checksums.record is Record.STREAM else self._renaming()
         lanes = [
-            Lane(desk, depot, config.workers, may_rename=may_rename)
-            for depot in self._depots.values()
+            Lane(desk, depot, config.workers, may_rename=name in renaming)
+            for name, depot in self._depots.items()
         ]
         self._threads = [t for lane in lanes for t in lane.threads()]
         self._threads += SettlingLane(desk, self._settling).threads()
@@ -289,6 +295,14 @@ class Watcher:
 
         opened = functools.partial(self._backlog.hurry, name)
         return Gate(name, probe, self._patience, self.activity, opened)
+
+    def _renaming(self) -> set[str]:
+        """Choose the destinations that may be filled by renaming the source.
+
+        Those below a data root, else the last: one of them gets the source, all others a copy.
+        """
+        local = {name for name, depot in self._depots.items() if depot.reach.makes_fixed}
+        return local or {list(self._depots)[-1]}
 
     def _look_below(self, folder: str) -> None:
         with self._wanted:

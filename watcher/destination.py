@@ -187,6 +187,7 @@ class PartNames:
         """Return a name that nobody has used."""
         return f"{self._unique}{next(self._numbers):x}.part"
 
-    def is_own(self, name: str) -> bool:
-        """Tell whether a name was given by this owner, in this life or in an earlier one."""
-        return name.startswith(self._start) and name.endswith(".part")
+    def is_left_over(self, name: str) -> bool:
+        """Tell whether an earlier life of this owner gave a name."""
+        mine = name.startswith(self._start) and name.endswith(".part")
+        return mine and not name.startswith(self._unique)

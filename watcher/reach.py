@@ -8,9 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
 
-from watcher.destination import Template, cycles_in
+from watcher.destination import PartNames, Template, cycles_in
 from watcher.errors import DestinationDown
 from watcher.model import ArchivePath
 from watcher.platform import system
@@ -18,6 +17,8 @@ from watcher.platform import system
 LATEST = "latest"
 """The `cycle` of the configuration that means the newest one there is."""
 _TRIAL = b"\0" * 4096
+_SWEPT = 10_000
+"""Folders that are remembered as swept."""
 
 
 class Reach:
@@ -26,7 +27,7 @@ class Reach:
     def __init__(
         self,
         template: Template,
-        part: Callable[[], str],
+        parts: PartNames,
         *,
         cycle: str = LATEST,
         marker: str | None = None,
@@ -36,7 +37,7 @@ class Reach:
 
         Args:
             template: where the destination is.
-            part: makes names for temporary files.
+            parts: names for temporary files.
             cycle: `latest`, or the name of the cycle to use.
             marker: a file that must be found in the fixed part.
             below_root: the data root that the destination lies in; there, and only there, the
@@ -44,7 +45,8 @@ class Reach:
 
         """
         self._template = template
-        self._part = part
+        self._parts = parts
+        self._swept: set[str] = set()
         self._wanted = cycle
         self._marker = marker
         self._below_root = below_root
@@ -93,6 +95,17 @@ class Reach:
                 f"{system.plain(place.fixed)} is not there", mend="it is never created: make it"
             )
 
+    def sweep(self, folder: str) -> None:
+        """Remove what an earlier life of this watcher left in a folder, the first time (R5)."""
+        if folder in self._swept:
+            return
+        if len(self._swept) >= _SWEPT:
+            self._swept.clear()
+        for name in os.listdir(folder):
+            if self._parts.is_left_over(name):
+                system.remove_part(os.path.join(folder, name))
+        self._swept.add(folder)
+
     def _is_folder(self, path: str) -> bool:
         try:
             return stat.S_ISDIR(os.stat(path).st_mode)
@@ -139,7 +152,8 @@ class Reach:
         folder = folder or self._template.fixed
         while not self._is_folder(folder) and folder != self._template.fixed:
             folder = os.path.dirname(folder)
-        path = os.path.join(folder, self._part())
+        self.sweep(folder)
+        path = os.path.join(folder, self._parts.new())
         descriptor = system.create_part(path)
         try:
             try:

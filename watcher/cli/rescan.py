@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watcher.cli.exits import Exit
+from watcher.cli.logs import log_file_of, logged
 from watcher.cli.options import ConfigFile
 
 if TYPE_CHECKING:
@@ -41,25 +42,13 @@ def _once(config: Config) -> tuple[int, bool]:
     from watcher.activity import Activity
     from watcher.cli.run import stop_on_signals
     from watcher.daemon import Watcher
-    from watcher.views import log
 
     activity = Activity()
-    log_file = config.log.file or os.path.join(config.state_dir, "watcher.log")
-    end_log = log.setup(
-        activity,
-        level=config.log.level,
-        format=config.log.format,
-        file=log_file,
-        keep=config.log.keep,
-        console=True,
-    )
-    try:
-        watcher = Watcher(config, activity, log_file=log_file)
+    with logged(config, activity, console=True):
+        watcher = Watcher(config, activity, log_file=log_file_of(config))
         stop_on_signals(watcher.stop_event)
         ended = watcher.run_once()
         is_clean = watcher.stop("the pass is done")
-    finally:
-        end_log()
     archived = activity.snapshot.archived
     typer.echo(f"archived {archived}, left behind {ended.left}")
     left = ended.left or ended.result.errors

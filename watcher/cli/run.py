@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from watcher.cli.logs import log_file_of, logged
 from watcher.cli.options import ConfigFile
 
 if TYPE_CHECKING:
@@ -40,8 +41,13 @@ def run(
         os._exit(0)
 
 
-def watch(config: Config, *, headless: bool) -> bool:
+def watch(config: Config, *, headless: bool, stop: threading.Event | None = None) -> bool:
     """Run a watcher until it is stopped; the state folder's lock is held.
+
+    Args:
+        config: what is wanted.
+        headless: no dashboard, even on a terminal.
+        stop: ends it, as a signal does.
 
     Returns:
         Whether everything ended.
@@ -49,21 +55,11 @@ def watch(config: Config, *, headless: bool) -> bool:
     """
     from watcher.activity import Activity
     from watcher.daemon import Watcher
-    from watcher.views import log
 
     activity = Activity()
     live = not headless and sys.stdout is not None and sys.stdout.isatty()
-    log_file = config.log.file or os.path.join(config.state_dir, "watcher.log")
-    end_log = log.setup(
-        activity,
-        level=config.log.level,
-        format=config.log.format,
-        file=log_file,
-        keep=config.log.keep,
-        console=not live,
-    )
-    try:
-        watcher = Watcher(config, activity, log_file=log_file)
+    with logged(config, activity, console=not live):
+        watcher = Watcher(config, activity, log_file=log_file_of(config), stop=stop)
         reasons = stop_on_signals(watcher.stop_event)
         watcher.start()
         if live:
@@ -71,8 +67,6 @@ def watch(config: Config, *, headless: bool) -> bool:
         while not watcher.stop_event.wait(0.5):  # in slices: Windows can't interrupt a long one
             pass
         return watcher.stop(reasons[0] if reasons else "the dashboard was left")
-    finally:
-        end_log()
 
 
 def stop_on_signals(stop: threading.Event) -> list[str]:

@@ -128,7 +128,7 @@ class Ledger:
 
     def waiting_totals(self) -> tuple[int, int, float | None]:
         """Sum the waiting rows up: how many, their bytes, and when the oldest was first seen."""
-        found = self._store.read(sql.WAITING_TOTALS, (), _row)
+        found = self._store.read(sql.WAITING_TOTALS, (), rows.whole)
         return found[0] if found else (0, 0, None)
 
     def waiting_sources(self, after: str, limit: int) -> list[str]:

@@ -139,6 +139,7 @@ def _prepare(batch: _Batch, shipment: _Shipment) -> None:
     if place.parent not in batch.seen:
         batch.depot.reach.check(place)
         batch.folders.update(make_folders(place))
+        batch.depot.reach.sweep(place.parent)
         batch.seen.add(place.parent)
 
 

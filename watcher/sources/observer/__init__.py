@@ -98,9 +98,9 @@ class Observer:
 
 
 def _quieten_watchdog() -> None:
-    """Keep watchdog off the terminal; its warnings go where all log lines go."""
+    """Keep watchdog off the terminal, and out of the log with what is told here already."""
     warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
     log = logging.getLogger("watchdog")
-    log.setLevel(logging.WARNING)
+    log.setLevel(logging.ERROR)
     if not log.handlers:
         log.addHandler(logging.NullHandler())
