@@ -1,0 +1,437 @@
+"""Hints, from real files through the real watchdog."""
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from watcher.model import SCAN_FOLDER
+from watcher.platform import system
+from watcher.sources.observer import Observer
+from watcher.sources.observer.buffers import Buffers
+
+DEADLINE = 10.0
+linux_only = pytest.mark.skipif(os.name == "nt", reason="is about inotify")
+
+
+class Ears:
+    """Hears all that an observer tells."""
+
+    def __init__(self, *roots: Path, excluded: str = "Export only"):
+        self.heard: list[tuple[str, str]] = []
+        self.news = threading.Condition()
+        marks = tuple(str(root / excluded) + os.sep for root in roots)
+        self.observer = Observer(
+            [str(root) for root in roots],
+            lambda path: (path + os.sep).startswith(marks),
+            lambda path: self.hear("hint", path),
+            lambda path: self.hear("look below", path),
+            lambda reason: self.hear("blind", reason),
+        )
+
+    def hear(self, kind: str, text: str) -> None:
+        with self.news:
+            self.heard.append((kind, text))
+            self.news.notify_all()
+
+    def all(self, kind: str) -> list[str]:
+        with self.news:
+            return [text for what, text in self.heard if what == kind]
+
+    def wait(self, kind: str, *parts: object, times: int = 1) -> None:
+        """Wait until a thing was heard that has all parts in it."""
+
+        def count() -> int:
+            return sum(
+                what == kind and all(str(part) in text for part in parts)
+                for what, text in self.heard
+            )
+
+        with self.news:
+            assert self.news.wait_for(lambda: count() >= times, DEADLINE), self.heard
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        with self.news:
+            assert self.news.wait_for(condition, DEADLINE), self.heard
+
+    def forget(self) -> None:
+        with self.news:
+            self.heard.clear()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    (folder / "RB1" / SCAN_FOLDER).mkdir(parents=True)
+    (folder / "Export only").mkdir()
+    return folder
+
+
+@pytest.fixture
+def ears(root: Path) -> Iterator[Ears]:
+    with listening(Ears(root)) as started:
+        yield started
+
+
+class listening:  # noqa: N801
+    """Starts an observer, stops it, and sees that no thread is left."""
+
+    def __init__(self, ears: Ears):
+        self.ears = ears
+
+    def __enter__(self) -> Ears:
+        self.before = set(threading.enumerate())
+        self.ears.observer.start()
+        for root, _, _ in os.walk(self.ears.observer._roots[0]._path):
+            os.listdir(root)  # wakes what Wine doesn't watch until somebody lists it
+        return self.ears
+
+    def __exit__(self, *_: object) -> None:
+        self.ears.observer.stop()
+        assert set(threading.enumerate()) <= self.before
+
+
+def scan(root: Path, name: str = "a.txt") -> Path:
+    return root / "RB1" / SCAN_FOLDER / name
+
+
+def finish(path: Path, content: str = "x") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    system.mark(str(path))
+    return path
+
+
+def test_a_mark_is_a_hint(root: Path, ears: Ears):
+    """R9: nothing but the attribute changes, and it is told."""
+    path = scan(root)
+    path.write_text("x")
+    ears.wait("hint", path)
+    ears.forget()
+    system.mark(str(path))
+    ears.wait("hint", path)
+    assert ears.observer.is_watching
+    assert ears.all("blind") == []
+
+
+def test_a_finished_file_that_is_moved_in_is_a_hint(root: Path, ears: Ears, tmp_path: Path):
+    path = finish(tmp_path / "elsewhere")
+    path.rename(scan(root))
+    ears.wait("hint", scan(root))
+
+
+def test_a_file_renamed_in_place_is_a_hint(root: Path, ears: Ears):
+    finish(scan(root, "before")).rename(scan(root, "after"))
+    ears.wait("hint", scan(root, "after"))
+
+
+@linux_only
+def test_a_linked_file_is_a_hint(root: Path, ears: Ears, tmp_path: Path):
+    os.link(finish(tmp_path / "elsewhere"), scan(root))
+    ears.wait("hint", scan(root))
+
+
+def test_a_folder_that_is_moved_in_must_be_looked_through(root: Path, ears: Ears, tmp_path: Path):
+    """R9: its files were finished before it was watched."""
+    finish(tmp_path / "elsewhere" / SCAN_FOLDER / "a.txt")
+    (tmp_path / "elsewhere").rename(root / "RB2")
+    ears.wait("look below", root / "RB2")
+
+
+def test_what_happens_in_a_moved_folder_is_told_by_its_new_path(
+    root: Path, ears: Ears, tmp_path: Path
+):
+    """R9: moved within the root, or into it, it is watched where it is."""
+    (tmp_path / "elsewhere" / SCAN_FOLDER).mkdir(parents=True)
+    (tmp_path / "elsewhere").rename(root / "RB2")
+    (root / "RB1").rename(root / "RB3")
+    ears.wait("look below", root / "RB2")
+    ears.wait("look below", root / "RB3")
+    for name in ("RB2", "RB3"):
+        path = finish(root / name / SCAN_FOLDER / "late.txt")
+        ears.wait("hint", path)
+
+
+def test_files_in_folders_made_that_very_moment_are_told(root: Path, ears: Ears):
+    """R9: bluesky makes a folder and opens a file in it a moment later."""
+    paths = [finish(root / f"RB2{n}" / SCAN_FOLDER / "sub" / "a.txt") for n in range(50)]
+
+    def all_told() -> bool:
+        told = {text for _, text in ears.heard}
+        folders = {text for kind, text in ears.heard if kind == "look below"}
+        return all(
+            str(path) in told or any(str(p) in folders for p in path.parents) for path in paths
+        )
+
+    ears.wait_for(all_told)
+    ears.forget()
+    for path in paths:
+        finish(path.with_name("later.txt"))
+    for path in paths:
+        ears.wait("hint", path.with_name("later.txt"))
+
+
+def test_excluded_folders_are_silent(root: Path, ears: Ears):
+    """R7: what settles in `Export only` is no news, nor are folders made there."""
+    finish(root / "Export only" / "RB1" / SCAN_FOLDER / "copy.txt")
+    finish(scan(root)).rename(root / "Export only" / "moved.txt")
+    ears.wait("hint", finish(scan(root, "last")))
+    assert not [text for _, text in ears.heard if "Export only" in text]
+
+
+def test_what_is_not_below_a_scan_folder_is_no_hint(root: Path, ears: Ears):
+    """R1."""
+    finish(root / "RB1" / "notes.txt")
+    finish(root / "data.nxs")
+    ears.wait("hint", finish(scan(root)))
+    assert set(ears.all("hint")) == {str(scan(root))}
+
+
+def test_reading_is_no_hint(root: Path, ears: Ears):
+    """Our own reading and listing must not come back as news."""
+    path = finish(scan(root))
+    ears.wait("hint", path)
+    finish(scan(root, "marker"))
+    ears.wait("hint", scan(root, "marker"))
+    settled = len(ears.all("hint"))
+    for _ in range(20):
+        path.read_text()
+        os.listdir(path.parent)
+    ears.wait("hint", finish(scan(root, "last")))
+    others = [text for text in ears.all("hint")[settled:] if text != str(scan(root, "last"))]
+    assert [text for text in others if text == str(path)] == []
+
+
+def test_hints_come_at_once_while_others_write(root: Path, ears: Ears):
+    """A hint waits for no quiet moment: not for other writers, not for other renames."""
+    done = threading.Event()
+
+    def disturb() -> None:
+        number = 0
+        while not done.wait(0.002):
+            number += 1
+            (root / "other.log").write_text(str(number))
+            finish(root / "RB1" / f"{number}").rename(root / "Export only" / f"{number}")
+            scan(root, "running.txt").write_text(str(number))
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    delays = []
+    try:
+        for number in range(20):
+            path = scan(root, f"{number}.txt")
+            path.write_text("x")
+            ears.wait("hint", path)
+            ears.forget()
+            began = time.monotonic()
+            system.mark(str(path))
+            ears.wait("hint", path)
+            delays.append(time.monotonic() - began)
+    finally:
+        done.set()
+        thread.join()
+    assert sorted(delays)[len(delays) // 2] < 0.2
+
+
+@pytest.mark.parametrize("name", ["[red]", "a b", "é日本", "%s", "x" * 200])
+def test_names_are_data(root: Path, ears: Ears, name: str):
+    """R13: told as they are."""
+    path = finish(scan(root, name))
+    ears.wait_for(lambda: ("hint", str(path)) in ears.heard)
+
+
+@linux_only
+def test_names_that_are_no_text_are_told_too(root: Path, ears: Ears):
+    """R13: bytes that are no text, and newlines."""
+    path = finish(scan(root, os.fsdecode(b"\xff\n")))
+    ears.wait_for(lambda: ("hint", str(path)) in ears.heard)
+
+
+# What goes wrong
+
+
+def test_a_missing_root_is_told_once_and_watched_when_it_appears(root: Path, tmp_path: Path):
+    """R9, R11: the other roots are watched meanwhile."""
+    late = tmp_path / "late"
+    with listening(Ears(late, root)) as ears:
+        ears.wait("blind", late, "missing")
+        assert not ears.observer.is_watching
+        assert str(late) in ears.observer.trouble
+        for _ in range(3):
+            ears.observer.check()
+        assert len(ears.all("blind")) == 1
+        ears.wait("hint", finish(scan(root)))
+        late.mkdir()
+        ears.observer.check()
+        ears.wait("blind", late, "watched again")
+        assert ears.observer.is_watching
+        ears.wait("look below", finish(scan(late)).parent.parent)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder that is watched can't be replaced there")
+def test_a_root_that_was_replaced_is_noticed(root: Path, ears: Ears, tmp_path: Path):
+    """R9: a watch follows the folder, not the name."""
+    root.rename(tmp_path / "old")
+    scan(root).parent.mkdir(parents=True)
+    ears.observer.check()
+    ears.wait("blind", "taken the data root's place")
+    ears.wait("hint", finish(scan(root)))
+
+
+@linux_only
+def test_a_root_that_was_removed_is_told_at_once(root: Path, ears: Ears):
+    """R9: without waiting for the next check."""
+    for folder in (root / "RB1" / SCAN_FOLDER, root / "RB1", root / "Export only", root):
+        folder.rmdir()
+    ears.wait("blind", "removed")
+    assert not ears.observer.is_watching
+    ears.observer.check()
+    ears.wait("blind", "missing")
+
+
+@pytest.mark.parametrize("end", ["emitter", "kernel"])
+@linux_only
+def test_a_watch_that_died_is_noticed_and_begun_anew(root: Path, ears: Ears, end: str):
+    """R9: judged by its threads, not by what they last said."""
+    backend = ears.observer._roots[0]._backend
+    victim = next(iter(backend.emitters)) if end == "emitter" else backend._kernel
+    victim.stop()
+    victim.join()
+    ears.observer.check()
+    ears.wait("blind", "by itself")
+    ears.wait("hint", finish(scan(root)))
+
+
+def test_nothing_that_goes_wrong_with_a_hint_ends_the_watch(root: Path, ears: Ears):
+    """R9: a taker that raises costs its own hint, and says so."""
+    hint = ears.observer._roots[0]._hint
+
+    def fail(_path: str) -> None:
+        ears.observer._roots[0]._hint = hint
+        raise ValueError("no")
+
+    ears.observer._roots[0]._hint = fail
+    finish(scan(root))
+    ears.wait("blind", "could not be read")
+    ears.wait("hint", finish(scan(root, "next")))
+
+
+def test_starting_anew_leaves_no_thread_behind(root: Path, ears: Ears):
+    """R9: after each, hints come as before."""
+    threads = len(threading.enumerate())
+    for number in range(5):
+        ears.observer.restart("a test")
+        ears.wait("hint", finish(scan(root, f"{number}")))
+    assert len(threading.enumerate()) == threads
+
+
+def test_it_may_be_stopped_twice_and_does_nothing_then(root: Path):
+    with listening(Ears(root)) as ears:
+        ears.observer.stop()
+        ears.observer.check()
+        ears.observer.restart("too late")
+        ears.observer.stop()
+        assert not ears.observer.is_watching
+
+
+@pytest.fixture
+def kernel_limit() -> Iterator[Callable[[str, int], None]]:
+    before: dict[Path, str] = {}
+
+    def limit(name: str, value: int) -> None:
+        path = Path("/proc/sys/fs/inotify", name)
+        if not os.access(path, os.W_OK) or os.geteuid():
+            pytest.skip("only root can set the system's limits")
+        before.setdefault(path, path.read_text())
+        path.write_text(str(value))
+
+    yield limit
+    for path, value in before.items():
+        path.write_text(value)
+
+
+@linux_only
+def test_an_overflow_is_told(root: Path, kernel_limit):
+    """R9: what the kernel dropped is found by a rescan, and hints go on."""
+    kernel_limit("max_queued_events", 16)
+    with listening(Ears(root)) as ears:
+        for number in range(5000):
+            os.close(os.open(scan(root, f"{number % 7}"), os.O_CREAT | os.O_WRONLY))
+        ears.wait("blind", "more happened at once")
+        late = scan(root, "late")
+        finish(late)
+        while not [text for text in ears.all("hint") if text == str(late)]:
+            late.touch()  # told once the flood is over
+        assert ears.observer.is_watching
+
+
+@linux_only
+def test_too_many_folders_are_told_once_with_the_mend(root: Path, kernel_limit):
+    """R9, R11: the folders that got no watch are no secret."""
+    for number in range(50):
+        (root / f"{number}").mkdir()
+    with listening(Ears(root)) as ears:
+        used = 54
+        kernel_limit("max_user_watches", used - 10)
+        ears.observer.restart("a test")
+        ears.wait("blind", "fs.inotify.max_user_watches")
+        assert "fs.inotify.max_user_watches" in ears.observer.trouble
+        ears.observer.restart("a test")
+        ears.observer.check()
+        assert len(ears.all("blind")) == 1
+
+
+@linux_only
+def test_too_many_watchers_are_told_with_the_mend(root: Path, kernel_limit):
+    """R9, R11: it starts without hints rather than not at all."""
+    kernel_limit("max_user_instances", 0)
+    with listening(Ears(root)) as ears:
+        ears.wait("blind", "fs.inotify.max_user_instances")
+        kernel_limit("max_user_instances", 128)
+        ears.observer.check()
+        ears.wait("blind", "watched again")
+        assert ears.observer.is_watching
+
+
+def test_watchdog_never_prints(root: Path, ears: Ears, capfd: pytest.CaptureFixture[str]):
+    """Its lines must not land on the dashboard."""
+    logging.getLogger("watchdog.observers.inotify").error("unable to rebuild")
+    assert capfd.readouterr() == ("", "")
+
+
+@linux_only
+def test_excluded_folders_take_no_watches(root: Path):
+    """They may hold a day's worth of folders, and limits are limits."""
+    for number in range(20):
+        (root / "Export only" / f"{number}").mkdir()
+    with listening(Ears(root)) as ears:
+        assert len(ears.observer._roots[0]._backend._kernel._watch_for_wd) == 3
+
+
+@linux_only
+def test_a_root_that_is_a_link_is_told_by_its_own_name(root: Path, tmp_path: Path):
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    with listening(Ears(link)) as ears:
+        finish(scan(root))
+        ears.wait("hint", scan(link))
+
+
+def test_windows_buffers_are_handed_on_one_by_one_and_overflows_are_told():
+    """R9: an empty buffer is an overflow, but for the first, which says that reading began."""
+    overflows = []
+    buffers = Buffers(lambda: overflows.append(1))
+    for content in (b"", b"one", b"two", b""):
+        buffers.put((content, True))
+    assert len(overflows) == 1
+    for content in (b"", b"one", b"two", b""):
+        assert buffers.get(timeout=1) == (content, True)
+        with pytest.raises(queue.Empty):
+            buffers.get(timeout=1)
+    with pytest.raises(queue.Empty):
+        buffers.get(timeout=0.001)
