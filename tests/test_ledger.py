@@ -104,10 +104,19 @@ def run(code: str, path: Path) -> subprocess.Popen[str]:
     start = "import sys, time, tests.test_ledger as t; from watcher.ledger import Ledger\n"
     return subprocess.Popen(
         [sys.executable, "-c", start + code, str(path)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent.parent,
     )
+
+
+HOLDS_ONE = """
+ledger = Ledger.open(sys.argv[1], t.Ear())
+ledger.record([t.receipt(t.file("a"))])
+print("done", flush=True)
+sys.stdin.read()
+"""
 
 
 class TestWaiting:
@@ -165,6 +174,12 @@ class TestWaiting:
             assert len(page) <= 10
             seen += page
         assert seen == [file(name).path for name in names]
+
+    def test_the_backlog_is_summed_up(self, ledger: Ledger) -> None:
+        """How many files wait, how large they are together, since when the oldest does."""
+        assert ledger.waiting_totals() == (0, 0, None)
+        ledger.admit([(file("a"), 5.0, {}), (file("bcd"), 4.0, {})])
+        assert ledger.waiting_totals() == (2, 4, 4.0)
 
     def test_ten_thousand_are_recalled_quickly(self, ledger: Ledger) -> None:
         """A burst of hints is taken in at once; the limit allows for a busy machine."""
@@ -432,6 +447,7 @@ class TestDamage:
         """R10: what a newer version wrote is its own again after the next update."""
         fill(path)
         newer = sqlite3.connect(path)
+        newer.execute("PRAGMA journal_mode = DELETE")
         newer.execute(f"PRAGMA user_version = {schema.LATEST + 1}")
         newer.close()
         content = path.read_bytes()
@@ -441,6 +457,20 @@ class TestDamage:
         (aside,) = path.parent.glob("ledger-*.newer.sqlite")
         assert aside.read_bytes() == content
         assert ear.levels == ["error"]
+
+    def test_its_log_goes_with_it(self, path: Path, ear: Ear) -> None:
+        """What a killed watcher left in the log may be all that a person can still save."""
+        with run(HOLDS_ONE, path) as process:
+            assert process.stdout
+            assert process.stdout.readline() == "done\n"
+            process.kill()
+        folder(path)
+        log = path.with_name("ledger.sqlite-wal").read_bytes()
+        ledger = Ledger.open(str(path), ear)
+        assert list(ledger.history()) == []
+        ledger.close()
+        (aside,) = path.parent.glob("ledger-*.corrupt.sqlite")
+        assert Path(f"{aside}-wal").read_bytes() == log
 
     def test_nothing_that_was_set_aside_is_overwritten(self, path: Path, ear: Ear) -> None:
         path.parent.mkdir()
@@ -617,13 +647,7 @@ class TestPeek:
     @pytest.mark.parametrize("has_index", [True, False])
     def test_the_watcher_was_killed(self, path: Path, has_index: bool) -> None:
         """What it had committed is seen, though it lies in the log; nothing is touched."""
-        code = """
-ledger = Ledger.open(sys.argv[1], t.Ear())
-ledger.record([t.receipt(t.file("a"))])
-print("done", flush=True)
-time.sleep(60)
-"""
-        with run(code, path) as process:
+        with run(HOLDS_ONE, path) as process:
             assert process.stdout
             assert process.stdout.readline() == "done\n"
             process.kill()
@@ -693,6 +717,13 @@ def look(path: Path) -> None:
 
 
 class TestProcess:
+    def test_a_commit_is_on_the_disk(self, path: Path, ear: Ear) -> None:
+        """R2: a receipt must not be lost in a power cut after the source is gone."""
+        store = database.Database(str(path), ear)
+        pragmas = ("synchronous", "journal_mode")
+        assert [store.read(f"PRAGMA {name}", (), str) for name in pragmas] == [["2"], ["wal"]]
+        store.close()
+
     def test_killed_while_it_writes(self, path: Path, ear: Ear) -> None:
         """R5: every commit that was said to be done is there, and each is whole."""
         code = """
