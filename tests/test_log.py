@@ -325,7 +325,9 @@ def test_a_process_ends_though_its_console_is_blocked(tmp_path: Path) -> None:
         "from watcher.views import log\n"
         f"stop = log.setup('info', 'text', {str(tmp_path / 'w.log')!r}, 1, console=sys.stdout)\n"
         "for n in range(5000): logging.getLogger('watcher').info('line %d %s', n, 'x' * 100)\n"
-        "os._exit(0 if not stop() else 1)\n"
+        "stuck = not stop()\n"
+        "logging.shutdown()\n"
+        "os._exit(0 if stuck else 1)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
         assert process.wait(20) == 0

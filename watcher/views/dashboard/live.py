@@ -50,7 +50,7 @@ def run_dashboard(
             pass
     except KeyboardInterrupt:
         stop.set()
-    thread.join()
+    thread.join(patience)
     return not thread.is_alive()
 
 
