@@ -170,11 +170,11 @@ def status(config: Config) -> dict[str, Any] | None:
 
 def nothing(config: Config) -> dict[str, Any]:
     """Return the status of a watcher that has never run, with the keys of one that has."""
-    empty = Snapshot(
-        destinations={d.name: DestinationView(error="no watcher runs") for d in config.destinations}
-    )
-    told = status_view.status_of(empty, time.time(), running=False)
-    return {**told, "pid": None, "instrument": config.instrument}
+    now = time.time()
+    unknown = DestinationView(since=now, error="no watcher runs")
+    empty = Snapshot(destinations={d.name: unknown for d in config.destinations})
+    told = status_view.status_of(empty, now, running=False)
+    return status_view.ended({**told, "pid": None, "instrument": config.instrument})
 
 
 def _time(at: float) -> str:

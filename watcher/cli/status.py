@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json as json_module
 
+import typer
+
 from watcher.cli.exits import Exit
 from watcher.cli.options import ConfigFile, Json
 from watcher.cli.printing import say
@@ -18,7 +20,7 @@ def status(config: ConfigFile = None, json: Json = False) -> int:
     loaded = load(config)
     found = inquiry.status(loaded)
     if json:
-        say(json_module.dumps(found or inquiry.nothing(loaded), indent=2))
+        typer.echo(json_module.dumps(found or inquiry.nothing(loaded), indent=2))  # all ASCII
     elif found is None:
         say(f"no watcher has run on the state folder {loaded.state_dir} yet")
     else:

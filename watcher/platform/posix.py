@@ -19,6 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _NO_SUCH_FLAG = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+_MARKED = 0o444
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -160,16 +161,17 @@ class Posix:
         return os.open(path, flags, 0o600)
 
     def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
-        """Set the times, flush, close; the result of each is checked."""
+        """Set the times and the mark before flushing, so that they are durable too; close."""
         try:
             os.utime(descriptor, ns=times_ns)
+            os.fchmod(descriptor, _MARKED)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
     def mark(self, path: str) -> None:
         """Readable by all, writable by none, as the producer marks its files."""
-        os.chmod(path, 0o444)
+        os.chmod(path, _MARKED)
 
     def publish(self, part: str, path: str) -> None:
         """Rename with RENAME_NOREPLACE, else link and unlink."""

@@ -75,7 +75,7 @@ class System(Protocol):
         """Create a temporary file for writing: exclusive, private, hidden on Windows."""
 
     def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
-        """Set the times, flush to the disk, close. The descriptor is closed even on an error."""
+        """Set times and mark, flush to the disk, close; it is closed even on an error."""
 
     def mark(self, path: str) -> None:
         """Set the read-only mark (and, on Windows, show a file that was hidden as a part)."""

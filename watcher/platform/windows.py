@@ -123,16 +123,17 @@ class Windows:
         return api.open_file(path, access, api.SHARE_READ, api.ATTRIBUTE_HIDDEN, api.CREATE_NEW)
 
     def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
-        """Flush, set the times, close.
+        """Flush, set the times, close, mark.
 
         In this order, since a share's client may send data after the times, which changes them.
-        The times are as durable as the name: the write-through rename comes after both.
+        Times and mark are as durable as the name: the write-through rename comes after both.
         """
         try:
             api.flush(descriptor)
             api.set_times(descriptor, *times_ns)
         finally:
             os.close(descriptor)
+        self.mark(path)
 
     def mark(self, path: str) -> None:
         """Set read-only and clear hidden in one step."""
