@@ -26,7 +26,9 @@ PICTURES = [("calm", 100, 30), ("outage", 60, 15), ("trouble", 100, 30), ("drain
 
 
 def shown(scene: Snapshot, width: int, height: int, encoding: str = "utf-8") -> str:
-    console = Console(width=width, height=height, file=StringIO(), record=True)
+    console = Console(
+        width=width, height=height, file=StringIO(), record=True, legacy_windows=False
+    )
     console.print(render(scene, (width, height), NOW, encoding))
     return console.export_text()
 
@@ -47,7 +49,7 @@ def test_it_looks_as_it_did(name: str, width: int, height: int) -> None:
 
 
 def test_its_colours_are_what_they_were() -> None:
-    console = Console(width=60, height=15, file=StringIO(), record=True)
+    console = Console(width=60, height=15, file=StringIO(), record=True, legacy_windows=False)
     console.print(render(scenes.outage(), (60, 15), NOW))
     svg = console.export_svg(title="watcher", unique_id="outage")
     assert svg == kept("outage_60x15.svg", svg)
@@ -96,7 +98,7 @@ def test_colour_means_something_and_words_do_without_it() -> None:
         "trouble": "red",
     }
     plain = Console(width=100, file=StringIO(), force_terminal=True, color_system="truecolor",
-                    no_color=True)  # fmt: skip
+                    no_color=True, legacy_windows=False)  # fmt: skip
     plain.print(render(scenes.trouble(), (100, 30), NOW))
     out = plain.file.getvalue()  # type: ignore[attr-defined]
     assert "NEEDS SOMEONE" in out
@@ -109,7 +111,7 @@ def test_time_left_follows_the_pace_and_the_large_file_in_flight() -> None:
 
 
 def test_a_summary_says_what_was_done_and_what_stays_behind() -> None:
-    console = Console(width=100, file=StringIO(), record=True)
+    console = Console(width=100, file=StringIO(), record=True, legacy_windows=False)
     console.print(summary(scenes.outage(), NOW), soft_wrap=True)
     text = console.export_text()
     assert text.startswith("160 files archived (2.0 MB) in 3 h 12 min")

@@ -182,7 +182,7 @@ def test_warnings_of_libraries_land_in_the_file_and_their_chatter_does_not(
 
 def test_a_console_of_another_encoding_gets_escapes(setup: Setup) -> None:
     raw = io.BytesIO()
-    stop = setup(console=io.TextIOWrapper(raw, "cp1252", write_through=True))
+    stop = setup(console=io.TextIOWrapper(raw, "cp1252", newline="", write_through=True))
     logging.getLogger("watcher").info("日本 é")
     stop()
     assert raw.getvalue().endswith(b"INFO \\u65e5\\u672c \xe9\n")
@@ -237,7 +237,9 @@ def test_a_blocked_console_holds_up_neither_those_who_log_nor_the_file(
 
 
 @pytest.mark.posix
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+@pytest.mark.skipif(
+    os.name == "nt" or not os.path.exists("/dev/full"), reason="needs a device that is always full"
+)
 def test_a_full_disk_is_told_once_without_a_traceback_and_ends_by_itself(
     setup: Setup, path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from io import StringIO
 from pathlib import Path
 
@@ -36,7 +37,9 @@ SCENES = list(scenes.ALL.values())
 
 
 def shown(scene: Snapshot, size: tuple[int, int] = (200, 60)) -> str:
-    console = Console(width=size[0], height=size[1], file=StringIO(), record=True)
+    console = Console(
+        width=size[0], height=size[1], file=StringIO(), record=True, legacy_windows=False
+    )
     console.print(render(scene, size, NOW))
     return console.export_text()
 
@@ -192,5 +195,5 @@ def test_names_are_shown_not_obeyed() -> None:
 
 def test_times_before_1970_are_told_too() -> None:
     """Windows has no local time for them."""
-    assert status.words.iso(-1e10).startswith("1653")
-    assert status.words.iso(1e20)
+    for moment in (-1e10, -1.0, 0.0, 1e20):
+        assert datetime.fromisoformat(status.words.iso(moment)).tzinfo

@@ -20,6 +20,8 @@ from watcher.views.dashboard.summary import summary
 
 FRAME = 0.25
 """It is drawn no more often than this, in seconds."""
+SLICE = 0.5
+"""How long Ctrl-C may go unnoticed on Windows, where a wait can't be interrupted."""
 PATIENCE = 1.0
 """How long the terminal may take to be put back as it was, in seconds."""
 
@@ -46,7 +48,7 @@ def run_dashboard(
     )
     thread.start()
     try:
-        while not stop.wait(3600):  # a wait without end can't be interrupted on Windows
+        while not stop.wait(SLICE):
             pass
     except KeyboardInterrupt:
         stop.set()
