@@ -19,6 +19,7 @@ from watcher.model import DestinationState
 from watcher.views import words
 from watcher.views.dashboard import render, run_dashboard, summary
 from watcher.views.dashboard.frame import screen
+from watcher.views.dashboard.look import Look
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SIZES = [(200, 60), (140, 40), (100, 30), (96, 22), (80, 24), (60, 15), (40, 8), (20, 1)]
@@ -103,6 +104,13 @@ def test_colour_means_something_and_words_do_without_it() -> None:
     out = plain.file.getvalue()  # type: ignore[attr-defined]
     assert "NEEDS SOMEONE" in out
     assert not re.search(r"\x1b\[[\d;]*3[0-7]m", out)
+
+
+def test_a_path_is_shown_from_its_own_data_root_on() -> None:
+    look = Look.of(scenes.calm(), NOW, "utf-8")
+    assert look.name(r"C:\Data\RB1\bluesky_scans\a.txt") == r"RB1\bluesky_scans\a.txt"
+    assert look.brief(r"C:\Data\RB1\bluesky_scans\a.txt") == r"RB1\a.txt"
+    assert look.name(r"C:\Data2\a.txt") == r"C:\Data2\a.txt"
 
 
 def test_time_left_follows_the_pace_and_the_large_file_in_flight() -> None:

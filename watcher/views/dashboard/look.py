@@ -11,6 +11,7 @@ from rich.text import Text
 
 from watcher.activity import Snapshot
 from watcher.model import SCAN_FOLDER, DestinationState
+from watcher.platform import system
 from watcher.views import words
 from watcher.views.health import Level
 
@@ -58,10 +59,12 @@ class Look:
     def name(self, path: str) -> str:
         """Show a path below a data root from there on."""
         roots = self.snapshot.started.data_roots if self.snapshot.started else ()
-        for root in roots:
-            if path.startswith(root):
-                return self.plain(path[len(root) :].lstrip("/\\"))
-        return words.path_name(path, self.encoding)
+        path = system.plain(path)
+        for root in map(system.plain, roots):
+            rest = path.removeprefix(root)
+            if rest != path and (rest[:1] in {"/", "\\"} or root[-1] in {"/", "\\"}):
+                return self.plain(rest.lstrip("/\\"))
+        return self.plain(path)
 
     def brief(self, path: str) -> str:
         """Show a path without the scan folder, which all have in common."""
