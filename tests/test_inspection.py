@@ -148,4 +148,5 @@ def test_a_file_is_stranded_when_nobody_has_touched_it_for_long(scan: Path):
     assert not is_stranded(os.lstat(scan), now + 59, 60)
     assert is_stranded(os.lstat(scan), now + 61, 60)
     os.utime(scan, (now - 7200, now - 7200))
-    assert not is_stranded(os.lstat(scan), now + 5, 60)
+    if os.name != "nt":  # which has the time of creation there, and Wine has nothing
+        assert not is_stranded(os.lstat(scan), now + 5, 60)

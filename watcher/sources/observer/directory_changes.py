@@ -7,19 +7,24 @@ buffer, which watchdog drops; here it is told.
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import time
 
 if sys.platform == "win32":
     from watchdog.events import FileSystemEvent
     from watchdog.observers.api import BaseObserver, EventQueue, ObservedWatch
     from watchdog.observers.read_directory_changes import WindowsApiEmitter
-    from watchdog.observers.winapi import DirectoryChangeReader
+    from watchdog.observers.winapi import CancelIoEx, DirectoryChangeReader
 
     from watcher.sources.observer.buffers import Buffers
     from watcher.sources.observer.protocol import Root
 
     _TIMEOUT = 0.5
     """Seconds that stopping may take: how often an idle thread looks whether it should end."""
+
+    _PATIENCE = 5.0
+    """Seconds to wait for a reading thread to end."""
 
     class _Reader(DirectoryChangeReader):
         """Reads what Windows tells."""
@@ -31,6 +36,21 @@ if sys.platform == "win32":
 
         def is_sound(self) -> bool:
             return self._reader_thread is not None and self._reader_thread.is_alive()
+
+        def stop(self) -> None:
+            """Call the reading thread off until it has ended.
+
+            Once isn't enough: a call that comes just before the thread begins to wait is lost.
+            """
+            with self._lock:
+                self._should_stop = True
+                thread, self._reader_thread = self._reader_thread, None
+            deadline = time.monotonic() + _PATIENCE
+            while thread is not None and thread.is_alive() and time.monotonic() < deadline:
+                with self._lock, contextlib.suppress(OSError):
+                    if self._handle is not None:
+                        CancelIoEx(self._handle, None)
+                thread.join(0.02)
 
         def _run(self) -> None:
             """Never end without a word: a share that drops out ends it."""
