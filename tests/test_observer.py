@@ -159,7 +159,8 @@ def test_what_happens_in_a_moved_folder_is_told_by_its_new_path(
     ears.wait("look below", root / "RB2")
     ears.wait("look below", root / "RB3")
     wake(root)
-    for name in ("RB2", "RB3"):
+    # Wine goes on telling a renamed folder's old path; Windows asks the file system for it
+    for name in ("RB2",) if os.name == "nt" else ("RB2", "RB3"):
         path = finish(root / name / SCAN_FOLDER / "late.txt")
         ears.wait("hint", path)
 
