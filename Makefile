@@ -36,7 +36,7 @@ lint: $(COMPLETE) ## style, types, and which room may import which
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(dir $(PY))lint-imports --no-logo
+	$(dir $(PY))lint-imports --no-logo --no-cache
 
 format: $(COMPLETE) ## bring all code into the project's style
 	$(PY) -m ruff check --fix .
@@ -65,7 +65,7 @@ ci: lint test test-faults test-windows ## what must pass before anything lands
 
 clean: ## remove all that these targets made, .venv too
 	rm -rf .venv build dist htmlcov .coverage .hypothesis *.egg-info
-	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find watcher tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list
