@@ -171,9 +171,8 @@ def _read_back(batch: _Batch, shipment: _Shipment) -> None:
     """Read what the disk holds and compare it with what was read from the source (R2)."""
     if hash_copy(shipment.part, batch.depot.algorithms, batch.moved) != shipment.checksums:
         raise CopyDiffers(
-            "what was read back differs from what was written",
+            "what was read back differs from what was written; it is copied again",
             path=shipment.file.path,
-            mend="it is copied again; if this stays, have the disk or network checked",
         )
 
 
