@@ -31,6 +31,9 @@ PATIENCE = 2.0
 """How long the end waits for a target to take the last lines, in seconds."""
 
 logger = logging.getLogger(__name__)
+_news = logging.getLogger("watcher")
+_TELLER = 3
+"""How far up the stack the one stands who told the news to the activity: that place is logged."""
 
 
 class OneLine(logging.Formatter):
@@ -267,5 +270,5 @@ class Narrator:
         """Log it; called by one teller at a time."""
         now = time.time()
         for level, message in lines(news, self._before, now):
-            logger.log(level, "%s", message)
+            _news.log(level, "%s", message, stacklevel=_TELLER)
         self._before = remember(news, self._before, now)
