@@ -6,11 +6,20 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from watcher.activity import Activity
     from watcher.config import Config
+
+
+@dataclass(slots=True)
+class Ending:
+    """How it ended, known when it has."""
+
+    is_clean: bool = True
+    """False if a thread is stuck in a call that nothing but the end of the process ends."""
 
 
 def log_file_of(config: Config) -> str:
@@ -19,19 +28,34 @@ def log_file_of(config: Config) -> str:
 
 
 @contextlib.contextmanager
-def logged(config: Config, activity: Activity, *, console: bool) -> Iterator[None]:
-    """Log what happens for as long as it lasts, on standard output too if `console`."""
+def logged(config: Config, activity: Activity, *, console: bool) -> Iterator[Ending]:
+    """Log what happens for as long as it lasts, on standard output too if `console`.
+
+    Yields:
+        What is told at the end: whether all of the log was taken by whoever shows or keeps it.
+
+    """
+    from watcher.activity import Notice
     from watcher.views import log
 
+    def on_trouble(text: str) -> None:
+        if text:
+            mend = "free some space there, or set `log.file`; the files are archived all the same"
+            activity.tell(Notice("error", f"the log can't be written: {text}", mend))
+        else:
+            activity.tell(Notice("info", "the log can be written again"))
+
+    ending = Ending()
     end = log.setup(
         config.log.level,
         config.log.format,
         log_file_of(config),
         config.log.keep,
         sys.stdout if console else None,
+        on_trouble,
     )
     activity.listen(log.Narrator())
     try:
-        yield
+        yield ending
     finally:
-        end()
+        ending.is_clean = end() and ending.is_clean

@@ -44,15 +44,15 @@ def _once(config: Config) -> tuple[int, bool]:
     from watcher.daemon import Watcher
 
     activity = Activity()
-    with logged(config, activity, console=True):
+    with logged(config, activity, console=True) as ending:
         watcher = Watcher(config, activity, log_file=log_file_of(config))
         stop_on_signals(watcher.stop_event)
         ended = watcher.run_once()
-        is_clean = watcher.stop("the pass is done")
+        ending.is_clean = watcher.stop("the pass is done")
     archived = activity.snapshot.archived
     typer.echo(f"archived {archived}, left behind {ended.left}")
     left = ended.left or ended.result.errors
-    return (Exit.LEFT_BEHIND if left else Exit.DONE), is_clean
+    return (Exit.LEFT_BEHIND if left else Exit.DONE), ending.is_clean
 
 
 def _tell(config: Config) -> int:

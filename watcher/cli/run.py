@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +38,7 @@ def run(
     with locked(loaded.state_dir):
         is_clean = watch(loaded, headless=headless)
     if not is_clean:
-        # A thread is in a call to a share that hangs; nothing ends it but the end of the process.
+        # A thread is in a call to a share or a terminal that hangs; only our end is its end.
         os._exit(0)
 
 
@@ -58,15 +59,27 @@ def watch(config: Config, *, headless: bool, stop: threading.Event | None = None
 
     activity = Activity()
     live = not headless and sys.stdout is not None and sys.stdout.isatty()
-    with logged(config, activity, console=not live):
+    with logged(config, activity, console=not live) as ending:
         watcher = Watcher(config, activity, log_file=log_file_of(config), stop=stop)
         reasons = stop_on_signals(watcher.stop_event)
+
+        def finish() -> None:
+            clean = watcher.stop(reasons[0] if reasons else "it was told to")
+            ending.is_clean = clean and ending.is_clean
+
         watcher.start()
         if live:
-            _show(activity, watcher.stop_event)
-        while not watcher.stop_event.wait(0.5):  # in slices: Windows can't interrupt a long one
-            pass
-        return watcher.stop(reasons[0] if reasons else "the dashboard was left")
+            shown = _show(activity, watcher.stop_event, finish)
+            ending.is_clean = shown and ending.is_clean
+        else:
+            _wait(watcher.stop_event)
+            finish()
+    return ending.is_clean
+
+
+def _wait(stop: threading.Event) -> None:
+    while not stop.wait(0.5):  # in slices: Windows can't interrupt a long wait
+        pass
 
 
 def stop_on_signals(stop: threading.Event) -> list[str]:
@@ -83,9 +96,9 @@ def stop_on_signals(stop: threading.Event) -> list[str]:
     return reasons
 
 
-def _show(activity: Activity, stop: threading.Event) -> None:
+def _show(activity: Activity, stop: threading.Event, finish: Callable[[], None]) -> bool:
     from rich.console import Console
 
     from watcher.views.dashboard import run_dashboard
 
-    run_dashboard(activity, Console(), stop)
+    return run_dashboard(activity, Console(), stop, finish)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from rich.console import Console
@@ -27,14 +28,19 @@ PATIENCE = 1.0
 
 
 def run_dashboard(
-    activity: Activity, console: Console, stop: threading.Event, patience: float = PATIENCE
+    activity: Activity,
+    console: Console,
+    stop: threading.Event,
+    finish: Callable[[], None] = lambda: None,
+    patience: float = PATIENCE,
 ) -> bool:
-    """Show the dashboard until `stop` is set, or Ctrl-C sets it; then print a summary.
+    """Show the dashboard until `stop` is set, or Ctrl-C sets it, and all is over; then a summary.
 
     Args:
         activity: whose snapshot is shown.
         console: where; nothing else may write there meanwhile.
         stop: ends it.
+        finish: called then; what happens meanwhile is still shown, and is in the summary.
         patience: how long to wait at the end for the terminal, in seconds.
 
     Returns:
@@ -43,8 +49,9 @@ def run_dashboard(
 
     """
     # A daemon thread: one that is stuck in a write can't be ended, only left.
+    over = threading.Event()
     thread = threading.Thread(
-        target=_show, args=(activity, console, stop), name="dashboard", daemon=True
+        target=_show, args=(activity, console, over), name="dashboard", daemon=True
     )
     thread.start()
     try:
@@ -52,29 +59,33 @@ def run_dashboard(
             pass
     except KeyboardInterrupt:
         stop.set()
+    try:
+        finish()
+    finally:
+        over.set()
     thread.join(patience)
     return not thread.is_alive()
 
 
-def _show(activity: Activity, console: Console, stop: threading.Event) -> None:
+def _show(activity: Activity, console: Console, over: threading.Event) -> None:
     with suppress(OSError, ValueError):  # the terminal is gone: there is nobody left to tell
         with console.screen(hide_cursor=True):
-            _draw_until(activity, console, stop)
+            _draw_until(activity, console, over)
         told = summary(activity.snapshot, time.time(), console.encoding)
         console.print(told, soft_wrap=True)
 
 
-def _draw_until(activity: Activity, console: Console, stop: threading.Event) -> None:
+def _draw_until(activity: Activity, console: Console, over: threading.Event) -> None:
     shown: Snapshot | None = None
     measures: tuple[object, ...] = ()
     lines: list[Text] = []
-    while not stop.is_set():
+    while not over.is_set():
         snapshot, size, now = activity.snapshot, console.size, time.time()
         if snapshot is not shown or (size, int(now)) != measures:
             lines = [] if measures and size != measures[0] else lines
             shown, measures = snapshot, (size, int(now))
             lines = _redraw(console, lines, screen(snapshot, size, now, console.encoding))
-        stop.wait(FRAME)
+        over.wait(FRAME)
 
 
 def _redraw(console: Console, old: list[Text], new: list[Text]) -> list[Text]:
