@@ -19,6 +19,7 @@ One flow, left to right; a room (a module or a package) knows only what stands b
     backlog      bounded, ordered, one entry a file version
     transfer     one batch of files to one destination, up to the checksum record
     reach        whether a destination can be used, and which cycles stand there
+    space        how much room the instrument's own disk has, and how long it lasts
     outage       the state of a destination, and what to do about an error
     ledger       SQLite: receipts, cycles of waiting files, reasons
     activity     news through one sink, folded into a snapshot

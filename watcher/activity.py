@@ -144,6 +144,18 @@ class HintsMissed:
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceMeasured:
+    """How much room there is on the volume of a data root; told when it has changed enough."""
+
+    root: str
+    free: int
+    """Bytes that this account may still write."""
+    total: int
+    seconds_left: float | None
+    """How long it lasts if it goes on as in the last hour; None if it doesn't get less."""
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Anything else an operator should know: `level` is a name of `logging`."""
 
@@ -166,6 +178,7 @@ News = (
     | RescanBegan
     | RescanEnded
     | HintsMissed
+    | SpaceMeasured
     | Notice
 )
 
@@ -213,6 +226,8 @@ class Snapshot:
     rescanning: bool = False
     rescan: WalkResult = field(default_factory=WalkResult)
     next_rescan_at: float | None = None
+    space: Mapping[str, SpaceMeasured] = field(default_factory=lambda: MappingProxyType({}))
+    """By data root, one for each volume."""
     notices: tuple[Notice, ...] = ()
     as_of: float = 0.0
 
@@ -313,6 +328,10 @@ def _missed(old: Snapshot, news: HintsMissed, _now: float) -> Snapshot:
     return replace(old, missed=old.missed + news.files)
 
 
+def _space(old: Snapshot, news: SpaceMeasured, _now: float) -> Snapshot:
+    return replace(old, space=_with(old.space, news.root, news))
+
+
 def _notice(old: Snapshot, news: Notice, _now: float) -> Snapshot:
     return replace(old, notices=(*old.notices, news)[-RECENT:])
 
@@ -331,6 +350,7 @@ _FOLDS: Mapping[type, Callable[[Snapshot, Any, float], Snapshot]] = {
     RescanBegan: _walking,
     RescanEnded: _walked,
     HintsMissed: _missed,
+    SpaceMeasured: _space,
     Notice: _notice,
 }
 

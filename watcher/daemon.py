@@ -49,6 +49,7 @@ from watcher.sources.ground import Ground
 from watcher.sources.intake import CycleReader, Intake
 from watcher.sources.observer import Observer
 from watcher.sources.rescan import Rescan
+from watcher.space import SpaceWatch
 from watcher.transfer import Depot
 from watcher.views.status import NAME as STATUS_NAME
 from watcher.views.status import StatusFile
@@ -229,7 +230,12 @@ class Watcher:
         """Start everything: lanes, observer, then the walk."""
         self._begin()
         self._observer.start()
-        for target, name in ((self._walk_on, "rescan"), (self._tick_on, "monitor")):
+        bodies = (
+            (self._walk_on, "rescan"),
+            (self._tick_on, "monitor"),
+            (self._measure_on, "space"),
+        )
+        for target, name in bodies:
             thread = threading.Thread(target=target, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -377,6 +383,9 @@ class Watcher:
                 self._checked_at = time.monotonic()
                 self._observer.check()
             self._status.write(self.activity.snapshot)
+
+    def _measure_on(self) -> None:
+        SpaceWatch(self._ground.roots, self.activity.tell).run(self.stop_event)
 
     def _look_for_stalls(self) -> None:
         still = self._pulses.stillness()

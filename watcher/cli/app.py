@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 
 import watcher
@@ -17,6 +16,10 @@ from watcher.platform import system
 
 COMMANDS = ("run", "rescan", "status", "why", "init", "demo")
 """In the order in which `--help` shows them; each is a module of its own."""
+
+
+_WrongUsage: type[Exception] = typer.BadParameter.__mro__[2]
+"""What all complaints about the command line have in common; its home depends on typer's age."""
 
 
 def _version(wanted: bool) -> None:
@@ -69,10 +72,10 @@ def run_app(arguments: Sequence[str]) -> int:
     except WatcherError as error:
         _complain(str(error))
         return exit_for(error)
-    except click.ClickException as error:
-        error.show()
+    except _WrongUsage as error:
+        error.show()  # type: ignore[attr-defined]
         return Exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return Exit.LEFT_BEHIND
     except BrokenPipeError:  # whoever read our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,9 +6,18 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from watcher.activity import NOT_LOOKED_AT, DestinationView, Snapshot
+from watcher.activity import NOT_LOOKED_AT, DestinationView, Snapshot, SpaceMeasured
 from watcher.model import DestinationState, HeldBack
 from watcher.views import words
+
+SPACE_LOW = (5e9, 0.05)
+"""Less room on a data root's volume than both of these, in bytes and as a share, is said."""
+SPACE_OUT = (1e9, 0.01)
+"""Less than both of these needs a person."""
+LASTS_LOW = 24 * 3600.0
+"""A volume that is full within so many seconds at this rate is said."""
+LASTS_OUT = 2 * 3600.0
+"""One that is full within so many seconds needs a person."""
 
 
 class Level(enum.StrEnum):
@@ -21,12 +30,44 @@ class Level(enum.StrEnum):
     """It stays like this until a person does something."""
 
 
+class Matter(enum.StrEnum):
+    """What a finding is about."""
+
+    FLOW = "flow"
+    """Nothing is wrong."""
+    SPACE = "space"
+    HELD = "held"
+    """A file waits for a person."""
+    CONFLICT = "conflict"
+    STRANDED = "stranded"
+    UNREADABLE = "unreadable"
+    STARTING = "starting"
+    STOPPING = "stopping"
+    OUTAGE = "outage"
+    RETRIED = "retried"
+    """A file is tried again by itself."""
+
+
 @dataclass(frozen=True, slots=True)
-class Health:
-    """How things are; the weightiest reason comes first."""
+class Finding:
+    """One thing that there is to say."""
 
     level: Level
-    reasons: tuple[str, ...]
+    matter: Matter
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How things are; the weightiest finding comes first."""
+
+    level: Level
+    findings: tuple[Finding, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What there is to say."""
+        return tuple(finding.text for finding in self.findings)
 
     @property
     def text(self) -> str:
@@ -36,12 +77,12 @@ class Health:
 
 def health(snapshot: Snapshot, now: float) -> Health:
     """Judge a snapshot at the time `now`, in seconds since the epoch."""
-    attention, waiting = tuple(_for_a_person(snapshot)), tuple(_for_others(snapshot, now))
-    if attention:
-        return Health(Level.ATTENTION, attention + waiting)
-    if waiting:
-        return Health(Level.WAITING, waiting)
-    return Health(Level.OK, (_calm(snapshot),))
+    found = [
+        *(Finding(Level.ATTENTION, *said) for said in _for_a_person(snapshot)),
+        *(Finding(Level.WAITING, *said) for said in _for_others(snapshot, now)),
+    ]
+    found = found or [Finding(Level.OK, Matter.FLOW, _calm(snapshot))]
+    return Health(found[0].level, tuple(found))
 
 
 def needs_a_person(held: HeldBack) -> bool:
@@ -49,36 +90,73 @@ def needs_a_person(held: HeldBack) -> bool:
     return bool(held.mend)
 
 
-def _for_a_person(snapshot: Snapshot) -> Iterator[str]:
+def space_level(free: float, total: float, seconds_left: float | None) -> Level:
+    """Judge the room on a data root's volume: bytes, bytes, and how long it lasts."""
+    for level, (size, share), least in (
+        (Level.ATTENTION, SPACE_OUT, LASTS_OUT),
+        (Level.WAITING, SPACE_LOW, LASTS_LOW),
+    ):
+        ends = seconds_left is not None and seconds_left < least
+        if free < min(size, share * total) or ends:
+            return level
+    return Level.OK
+
+
+def space_text(root: str, free: float, total: float, seconds_left: float | None) -> str:
+    """Say how much room there is, and how long it lasts."""
+    room = f"{words.size(free)} of {words.size(total)} free on {words.path_name(root)}"
+    return room if seconds_left is None else f"{room}, full in {words.about(seconds_left)}"
+
+
+Said = tuple[Matter, str]
+
+
+def _for_a_person(snapshot: Snapshot) -> Iterator[Said]:
+    yield from _space(snapshot, Level.ATTENTION)
     held = [h for h in snapshot.held.values() if needs_a_person(h)]
     if held:
-        yield f"{words.count(len(held), 'file')} held back: {words.visible(held[0].reason)}"
+        text = f"{words.count(len(held), 'file')} held back: {words.visible(held[0].reason)}"
+        yield Matter.HELD, text
     if snapshot.conflicts:
-        yield f"{words.count(snapshot.conflicts, 'conflict')} that nobody has looked at"
+        text = f"{words.count(snapshot.conflicts, 'conflict')} that nobody has looked at"
+        yield Matter.CONFLICT, text
     if snapshot.rescan.stranded_count:
-        yield f"{words.count(snapshot.rescan.stranded_count, 'stranded file')}, never finished"
+        text = f"{words.count(snapshot.rescan.stranded_count, 'stranded file')}, never finished"
+        yield Matter.STRANDED, text
     if snapshot.rescan.errors:
-        yield f"can't read {words.visible(snapshot.rescan.errors[0])}"
+        yield Matter.UNREADABLE, f"can't read {words.visible(snapshot.rescan.errors[0])}"
 
 
-def _for_others(snapshot: Snapshot, now: float) -> Iterator[str]:
+def _for_others(snapshot: Snapshot, now: float) -> Iterator[Said]:
     if snapshot.started is None:
-        yield "starting"
+        yield Matter.STARTING, "starting"
     if snapshot.stopping:
-        yield f"stopping: {words.visible(snapshot.stopping)}"
+        yield Matter.STOPPING, f"stopping: {words.visible(snapshot.stopping)}"
     for name, view in snapshot.destinations.items():
         if view.state is not DestinationState.ONLINE:
             yield _down(name, view, now)
+    yield from _space(snapshot, Level.WAITING)
     held = [h for h in snapshot.held.values() if not needs_a_person(h)]
     if held:
-        yield f"{words.count(len(held), 'file')} tried again: {words.visible(held[0].reason)}"
+        text = f"{words.count(len(held), 'file')} tried again: {words.visible(held[0].reason)}"
+        yield Matter.RETRIED, text
 
 
-def _down(name: str, view: DestinationView, now: float) -> str:
+def _space(snapshot: Snapshot, level: Level) -> Iterator[Said]:
+    for space in snapshot.space.values():
+        if _level(space) is level:
+            yield Matter.SPACE, space_text(space.root, space.free, space.total, space.seconds_left)
+
+
+def _level(space: SpaceMeasured) -> Level:
+    return space_level(space.free, space.total, space.seconds_left)
+
+
+def _down(name: str, view: DestinationView, now: float) -> Said:
     if view.error == NOT_LOOKED_AT:
-        return f"{name} {NOT_LOOKED_AT}"
+        return Matter.STARTING, f"{name} {NOT_LOOKED_AT}"
     why = f": {words.visible(view.error)}" if view.error else ""
-    return f"{name} {view.state} since {words.clock(view.since, now)}{why}"
+    return Matter.OUTAGE, f"{name} {view.state} since {words.clock(view.since, now)}{why}"
 
 
 def _calm(snapshot: Snapshot) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 
 from rich.text import Text
 
-from watcher.activity import DestinationView, Snapshot
+from watcher.activity import DestinationView, Snapshot, SpaceMeasured
 from watcher.model import HeldBack, Receipt, Stranded
 from watcher.platform import system
 from watcher.views import words
-from watcher.views.health import Health, Level, health
+from watcher.views.health import Health, Level, health, space_level, space_text
 
 Status = dict[str, Any]
 
@@ -55,6 +55,7 @@ def status_of(snapshot: Snapshot, now: float, *, running: bool = True) -> Status
         **_left_behind(snapshot),
         "destinations": {n: _destination(v) for n, v in snapshot.destinations.items()},
         **_rescan(snapshot),
+        "space": {system.plain(s.root): _space(s) for s in snapshot.space.values()},
         "in_flight": [
             {**asdict(b), "name": system.plain(b.name), "began_at": words.iso(b.began_at)}
             for b in snapshot.in_flight.values()
@@ -79,7 +80,15 @@ def _who(snapshot: Snapshot) -> Status:
 
 
 def _health(state: Health) -> Status:
-    return {"level": state.level.value, "text": state.text, "reasons": list(state.reasons)}
+    findings = [{key: str(value) for key, value in asdict(f).items()} for f in state.findings]
+    told = {"level": state.level.value, "text": state.text, "reasons": list(state.reasons)}
+    return {**told, "findings": findings}
+
+
+def _space(space: SpaceMeasured) -> Status:
+    left = space.seconds_left
+    rounded = None if left is None else round(left)
+    return {"free_bytes": space.free, "total_bytes": space.total, "seconds_left": rounded}
 
 
 def _backlog(snapshot: Snapshot, now: float) -> Status:
@@ -230,7 +239,8 @@ def _is_status(found: object) -> bool:
 def ended(status: Mapping[str, Any]) -> Status:
     """Correct a status whose watcher is gone without having said so."""
     text = f"no watcher runs; the last word of one is from {status.get('written_at', 'long ago')}"
-    gone = {"level": Level.ATTENTION.value, "text": text, "reasons": [text]}
+    finding = {"level": Level.ATTENTION.value, "matter": "gone", "text": text}
+    gone = {"level": finding["level"], "text": text, "reasons": [text], "findings": [finding]}
     return {**status, "running": False, "health": gone, "in_flight": []}
 
 
@@ -253,6 +263,9 @@ def _lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     yield "backlog", _backlog_line(status), ""
     yield "archived", _archived_line(status), ""
     yield "left behind", _left_line(status), ""
+    for root, space in status["space"].items():
+        figures = space["free_bytes"], space["total_bytes"], space["seconds_left"]
+        yield "disk", space_text(root, *figures), STYLES[space_level(*figures)]
     for held in status["held"][:5]:
         yield "  held back", f"{held['source']}: {held['reason']}", "yellow"
         if held["mend"]:

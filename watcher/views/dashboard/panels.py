@@ -9,7 +9,7 @@ from watcher.activity import NOT_LOOKED_AT, BatchBegan, DestinationView
 from watcher.model import DestinationState, Receipt
 from watcher.views import words
 from watcher.views.dashboard.look import DIM, STATES, STYLES, WORDS, Look
-from watcher.views.health import health, needs_a_person
+from watcher.views.health import Level, health, needs_a_person, space_level, space_text
 
 WIDE = 140
 """From this many columns on, paths at the destinations are shown too."""
@@ -84,8 +84,12 @@ def _reasons(look: Look, view: DestinationView, indent: int, width: int) -> list
     return [*lines, Text(" " * indent + mend)] if view.mend else lines
 
 
-def backlog(look: Look, _width: int) -> list[Text]:
-    """How much waits, for how long already, and for how long yet."""
+def backlog(look: Look, width: int) -> list[Text]:
+    """How much waits, for how long already and yet, and how much room there is for more."""
+    return [*_backlog(look), *_space(look, width)]
+
+
+def _backlog(look: Look) -> list[Text]:
     snapshot = look.snapshot
     if not snapshot.backlog:
         return [Text("nothing waits", style="green")]
@@ -93,10 +97,22 @@ def backlog(look: Look, _width: int) -> list[Text]:
     return [first, look.joined(_times(look))]
 
 
+def _space(look: Look, width: int) -> list[Text]:
+    return [
+        Text(
+            look.sentence(look.plain(text), width),
+            style=DIM if level is Level.OK else STYLES[level],
+        )
+        for s in look.snapshot.space.values()
+        for level in [space_level(s.free, s.total, s.seconds_left)]
+        for text in [space_text(s.root, s.free, s.total, s.seconds_left)]
+    ]
+
+
 def backlog_briefly(look: Look, _width: int) -> list[Text]:
-    """Say the same on one line."""
+    """Say what waits on one line."""
     if not look.snapshot.backlog:
-        return backlog(look, _width)
+        return _backlog(look)
     return [look.joined([_files(look), *_times(look)])]
 
 
