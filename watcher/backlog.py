@@ -16,7 +16,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from watcher.model import FinishedFile, Receipt
@@ -116,6 +116,11 @@ class Backlog:
     def __len__(self) -> int:
         """Return how many entries are in memory."""
         return len(self._entries)
+
+    def offer_all(self, entries: Iterable[Entry]) -> list[Offer]:
+        """Take entries in, together, as `offer` does."""
+        with self._lock:
+            return [self.offer(entry) for entry in entries]
 
     def offer(self, entry: Entry) -> Offer:
         """Take an entry in, unless this version is known or there is no room."""

@@ -60,6 +60,10 @@ class Unsettled(Exception):  # noqa: N818 - an outcome, not a defect
         )
 
 
+Looks = dict[str, Unsettled | None]
+"""What looking at each destination came to, in this batch."""
+
+
 class CopyGone(FileFault):
     """A destination's copy is gone or cut short, and must be made again."""
 
@@ -113,11 +117,13 @@ class Settling:
         """
         outcomes: dict[Entry, Unsettled | None] = {}
         moves: dict[Entry, Arrival] = {}
+        looks: Looks = {}
         for entry in entries:
             with _kept_in(outcomes, entry):
                 _look_at_source(entry.file)
-                self._look_at_copies(entry)
+                self._look_at_copies(entry, looks)
                 if entry.renamed_into:
+                    self._look_at(entry.renamed_into, looks)
                     moves[entry] = self._plan_move(entry, entry.renamed_into)
         self._announce(moves, outcomes)
         receipts: dict[Entry, Receipt] = {}
@@ -126,6 +132,7 @@ class Settling:
                 self._finish(entry, moves.get(entry))
                 if entry in moves:
                     receipts[entry] = receipt_for(entry, moves[entry])
+        self._flush_folders([moves[entry] for entry in receipts])
         for entry in [e for e in moves if outcomes[e] is not None]:
             self._ledger.void(system.plain(entry.file.path), entry.renamed_into or "")
         settled = [system.plain(e.file.path) for e in entries if outcomes[e] is None]
@@ -148,16 +155,28 @@ class Settling:
                 self._ledger.void(receipt.source, receipt.destination)
         return done
 
-    def _look_at_copies(self, entry: Entry) -> None:
-        """Look at each published copy, its marker and mount once more (R2)."""
+    def _look_at(self, name: str, looks: Looks) -> None:
+        """Look at a destination, its marker and its mount, once for the batch."""
+        if name not in looks:
+            looks[name] = None
+            try:
+                with self._at(name):
+                    self._depots[name].reach.look()
+            except Unsettled as unsettled:
+                looks[name] = unsettled
+        if (unsettled := looks[name]) is not None:
+            raise unsettled
+
+    def _look_at_copies(self, entry: Entry, looks: Looks) -> None:
+        """Look at each published copy once more (R2)."""
         if len({receipt.checksums for receipt in entry.receipts.values()}) > 1:
             raise Unsettled(SourceChanged("two destinations got different content"))
         for name, receipt in entry.receipts.items():
             depot = self._depots[name]
             if depot.cleaned_by_others or self._keep:
                 continue
+            self._look_at(name, looks)
             with self._at(name):
-                depot.reach.look()
                 place = ArchivePath("", "", system.native(receipt.path))
                 if not may_hold(place, entry.file.fingerprint.size):
                     raise CopyGone(f"the copy at {name} is gone: {receipt.path}")
@@ -166,7 +185,6 @@ class Settling:
         """Find the place for the source itself, and make it ready; the source is not touched."""
         depot, file = self._depots[destination], entry.file
         with self._at(destination):
-            depot.reach.look()
             checksums = self._checksums(entry, depot)
             planned = depot.template.place(file, entry.cycles.get(destination))
             for folder in make_folders(planned):
@@ -226,6 +244,12 @@ class Settling:
             )
             fault.__cause__ = error
             raise Unsettled(fault) from error
+
+    def _flush_folders(self, arrivals: Sequence[Arrival]) -> None:
+        """Make renames durable; without it a power cut brings the source back, and it moves again."""
+        for folder in {arrival.place.parent for arrival in arrivals}:
+            with contextlib.suppress(OSError):
+                system.flush_folder(folder)
 
     @contextlib.contextmanager
     def _at(self, destination: str) -> Iterator[None]:

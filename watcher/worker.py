@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from watcher.activity import (
@@ -25,7 +25,7 @@ from watcher.activity import (
 from watcher.backlog import SETTLING, Backlog, Entry
 from watcher.errors import DestinationDown, FileFault, SourceChanged
 from watcher.ledger import Ledger
-from watcher.model import ArchivePath, Arrival, HeldBack, Transfer
+from watcher.model import ArchivePath, Arrival, HeldBack, Receipt, Transfer
 from watcher.outage import Fault, Gate, Patience, Pulses, fault_of, words_of
 from watcher.platform import system
 from watcher.settling import CopyGone, Settling, Unsettled, receipt_for
@@ -208,13 +208,21 @@ class SettlingLane:
     def _serve(self, entries: Sequence[Entry]) -> None:
         outcomes = self._settling.settle(entries)
         settled = {e: r for e, r in outcomes.items() if not isinstance(r, Unsettled)}
-        for entry in settled:
+        for entry, receipts in settled.items():
             self._desk.backlog.drop(entry)
+            self._tell_conflicts(r for r in receipts if r.destination == entry.renamed_into)
         if settled:
             self._desk.activity.tell(Archived(tuple(settled.values())))
         for entry, outcome in outcomes.items():
             if isinstance(outcome, Unsettled):
                 self._unsettled(entry, outcome)
+
+    def _tell_conflicts(self, receipts: Iterable[Receipt]) -> None:
+        """Tell of renames that had to take another name; of copies their own lane has told."""
+        for receipt in receipts:
+            if receipt.conflict:
+                place = receipt.source, receipt.destination, receipt.path
+                self._desk.activity.tell(ConflictKept(*place))
 
     def _unsettled(self, entry: Entry, outcome: Unsettled) -> None:
         name = outcome.destination
@@ -265,7 +273,8 @@ class _Progress:
         name = system.plain(first.file.path)
         self._activity = activity
         self._news = BatchBegan(worker, first.destination, name, len(transfers), size)
-        self._told_at = time.monotonic()
+        self._done = 0
+        self._next = time.monotonic() + _NEWS
         activity.tell(self._news)
 
     def moving(self, beat: Callable[[], None]) -> Callable[[int], None]:
@@ -273,11 +282,10 @@ class _Progress:
 
         def moved(size: int) -> None:
             beat()
-            now = time.monotonic()
-            self._news = replace(self._news, done=self._news.done + size)
-            if now - self._told_at > _NEWS:
-                self._told_at = now
-                self._activity.tell(self._news)
+            self._done += size
+            if (now := time.monotonic()) > self._next:
+                self._next = now + _NEWS
+                self._activity.tell(replace(self._news, done=self._done))
 
         return moved
 

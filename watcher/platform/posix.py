@@ -160,6 +160,23 @@ class Posix:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(path, flags, 0o600)
 
+    def write_stream(self, path: str, name: str, content: bytes) -> None:
+        """Set the extended attribute `user.<name>`; flushed with the file."""
+        if not hasattr(os, "setxattr"):
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), path)
+        os.setxattr(path, f"user.{name}", content, follow_symlinks=False)
+
+    def read_stream(self, path: str, name: str) -> bytes | None:
+        """Read the extended attribute `user.<name>`."""
+        if not hasattr(os, "getxattr"):
+            return None
+        try:
+            return os.getxattr(path, f"user.{name}", follow_symlinks=False)
+        except OSError as error:
+            if error.errno in {errno.ENODATA, errno.EPERM, *_NO_SUCH_FLAG}:
+                return None
+            raise
+
     def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
         """Set the times and the mark before flushing, so that they are durable too; close."""
         try:
@@ -205,13 +222,12 @@ class Posix:
     def remove_source(
         self, root: str, path: str, is_same: Callable[[os.stat_result], bool]
     ) -> None:
-        """Look through the folder's descriptor, unlink through the same descriptor, flush it."""
+        """Look through the folder's descriptor, unlink through the same descriptor."""
         name = os.path.basename(path)
         with _folder_below(root, os.path.dirname(path)) as folder:
             if not is_same(os.stat(name, dir_fd=folder, follow_symlinks=False)):
                 raise SourceChanged("changed before it could be removed", path=path)
             os.unlink(name, dir_fd=folder)
-            os.fsync(folder)
 
     def move_source(
         self, root: str, path: str, target: str, is_same: Callable[[os.stat_result], bool]
@@ -228,8 +244,6 @@ class Posix:
             if not is_same(os.stat(new, dir_fd=destination, follow_symlinks=False)):
                 _move(new, name, destination, folder)
                 raise SourceChanged("was replaced while it was moved", path=path)
-            os.fsync(destination)
-            os.fsync(folder)
 
 
 @contextlib.contextmanager
@@ -258,7 +272,7 @@ def _folder_below(root: str, folder: str) -> Iterator[int]:
 
 
 def _refuse_writers(descriptor: int, path: str) -> None:
-    """Take a read lease and give it back: the kernel refuses it while a writer has the file open."""
+    """Take a read lease and give it back: the kernel refuses it while anyone may write."""
     if not st.S_ISREG(os.fstat(descriptor).st_mode):
         raise SourceChanged("is no regular file any more", path=path)
     try:
