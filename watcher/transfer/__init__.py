@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from watcher.checksums import Entry, Hashing, Record
 from watcher.destination import PartNames, Template
-from watcher.errors import CopyDiffers, FileFault, SourceChanged
+from watcher.errors import CopyDiffers, DestinationDown, FileFault, SourceChanged
 from watcher.model import ArchivePath, Arrival, Checksum, FinishedFile, Manner, Transfer
 from watcher.platform import system
 from watcher.reach import Reach
@@ -111,11 +111,17 @@ def _for_each(step: Callable[[_Batch, _Shipment], None], batch: _Batch) -> None:
         try:
             step(batch, shipment)
         except FileFault as error:
-            shipment.outcome = error
-        except (OSError, NotImplementedError) as error:
-            shipment.outcome = error
+            _failed(shipment, error)
+        except (OSError, NotImplementedError, DestinationDown) as error:
+            _failed(shipment, error)
             batch.depot.reach.look()
         batch.moved(0)
+
+
+def _failed(shipment: _Shipment, error: Exception) -> None:
+    """Note how it ended, and at once give back the room that it took: others may need it."""
+    shipment.outcome = error
+    _throw_away(shipment)
 
 
 def _adopt(batch: _Batch, shipment: _Shipment) -> None:
@@ -231,8 +237,9 @@ def entry_of(arrival: Arrival) -> Entry:
 
 def _throw_away(shipment: _Shipment) -> None:
     """Leave no part behind; where even that fails, the next start sweeps it."""
-    if shipment.descriptor is not None:
-        _quietly(os.close, shipment.descriptor)
+    descriptor, shipment.descriptor = shipment.descriptor, None
+    if descriptor is not None:
+        _quietly(os.close, descriptor)
     if not isinstance(shipment.outcome, Arrival):
         _quietly(system.remove_part, shipment.part)
 
