@@ -126,9 +126,10 @@ def _failed(shipment: _Shipment, error: Exception) -> None:
 
 def _adopt(batch: _Batch, shipment: _Shipment) -> None:
     """Take what is there already, if it is the same, instead of copying it again."""
-    places = (*shipment.transfer.earlier, shipment.transfer.place)
+    known = (*shipment.transfer.earlier, shipment.transfer.place)
+    places = [p for p in known if not batch.depot.record.reserves(p)]
     found = [p for p in places if may_hold(p, shipment.file.fingerprint.size)]
-    if not any(os.path.lexists(p.path) for p in places):
+    if not any(os.path.lexists(p.path) for p in known):
         return
     shipment.checksums = hash_source(shipment.file, batch.depot.algorithms, batch.moved)
     taken = candidates(batch.depot.record, shipment.transfer.place, shipment.checksums[0])
