@@ -195,7 +195,7 @@ class Settling:
                     flushed = system.flush_file(file.path)
                     manner = Manner.RENAMED if flushed else Manner.UNFLUSHED
                     return transfer.received(place, checksums, manner)
-                if holds(place, file.fingerprint.size, checksums, _nothing):
+                if holds(place, file, checksums, _nothing):
                     keep_as_ours(place)
                     system.flush_folder(place.parent)
                     return transfer.received(place, checksums, Manner.ADOPTED)

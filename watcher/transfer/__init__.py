@@ -211,7 +211,7 @@ def _publish(batch: _Batch, shipment: _Shipment) -> None:
 
 
 def _has(batch: _Batch, place: ArchivePath, shipment: _Shipment) -> bool:
-    return holds(place, shipment.file.fingerprint.size, shipment.checksums, batch.moved)
+    return holds(place, shipment.file, shipment.checksums, batch.moved)
 
 
 def _take_over(batch: _Batch, place: ArchivePath) -> None:

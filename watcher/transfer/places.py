@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from watcher.checksums import Hashing, Record
 from watcher.destination import conflict_names
-from watcher.model import ArchivePath, Checksum
+from watcher.errors import FileFault
+from watcher.model import ArchivePath, Checksum, FinishedFile
 from watcher.platform import system
 from watcher.transfer.source import CHUNK, Moved
 
@@ -50,10 +51,36 @@ def may_hold(place: ArchivePath, size: int) -> bool:
     return system.is_plain_file(stat) and stat.st_size == size
 
 
-def holds(place: ArchivePath, size: int, checksums: Sequence[Checksum], moved: Moved) -> bool:
-    """Tell whether a place holds the very content, read from the disk."""
+def holds(
+    place: ArchivePath, file: FinishedFile, checksums: Sequence[Checksum], moved: Moved
+) -> bool:
+    """Tell whether a place holds the very content, read from the disk.
+
+    Raises:
+        FileFault: what is there is the source itself, seen through a link or a mount (R7).
+
+    """
+    if not may_hold(place, file.fingerprint.size):
+        return False
+    if _is_one_entry(place.path, file.path):
+        raise FileFault(
+            f"it and {system.plain(place.path)} are the same file",
+            path=file.path,
+            mend="the destination leads back into the data root: correct its path or that link",
+        )
     algorithms = [c.algorithm for c in checksums]
-    return may_hold(place, size) and hash_copy(place.path, algorithms, moved) == tuple(checksums)
+    return hash_copy(place.path, algorithms, moved) == tuple(checksums)
+
+
+def _is_one_entry(one: str, other: str) -> bool:
+    """Tell whether two paths mean the same name of the same file, not two hard links to it."""
+    try:
+        stat = os.lstat(one)
+        if not os.path.samestat(stat, os.lstat(other)):
+            return False
+        return stat.st_nlink == 1 or os.path.samefile(os.path.dirname(one), os.path.dirname(other))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def hash_copy(path: str, algorithms: Sequence[str], moved: Moved) -> tuple[Checksum, ...]:
