@@ -11,6 +11,7 @@ What is raised here belongs to the destination (`OSError`, `DestinationDown`) un
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -226,9 +227,20 @@ def _flush_folders(batch: _Batch) -> None:
 
 
 def _record(batch: _Batch) -> None:
-    arrivals = [s.outcome for s in batch.shipments if isinstance(s.outcome, Arrival)]
-    if arrivals:
-        batch.depot.record.write([entry_of(arrival) for arrival in arrivals])
+    """Put what arrived on record; where one experiment's can't be written, its files wait (R8)."""
+    arrived: dict[str, list[tuple[_Shipment, Entry]]] = defaultdict(list)
+    for shipment in batch.shipments:
+        if isinstance(shipment.outcome, Arrival):
+            entry = entry_of(shipment.outcome)
+            arrived[entry.place.folder].append((shipment, entry))
+    for shipments in arrived.values():
+        try:
+            batch.depot.record.write([entry for _, entry in shipments])
+        except OSError as error:
+            for shipment, _ in shipments:
+                shipment.outcome = error
+            batch.depot.reach.look()
+        batch.moved(0)
 
 
 def entry_of(arrival: Arrival) -> Entry:
