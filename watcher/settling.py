@@ -187,7 +187,7 @@ class Settling:
         with self._at(destination):
             checksums = self._checksums(entry, depot)
             planned = depot.template.place(file, entry.cycles.get(destination))
-            for folder in make_folders(planned):
+            for folder in make_folders(planned, depot.record):
                 system.flush_folder(folder)
             for place in candidates(depot.record, planned, checksums[0]):
                 transfer = Transfer(file, destination, planned)

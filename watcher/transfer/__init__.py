@@ -146,7 +146,7 @@ def _prepare(batch: _Batch, shipment: _Shipment) -> None:
     place = shipment.transfer.place
     if place.parent not in batch.seen:
         batch.depot.reach.check(place)
-        batch.folders.update(make_folders(place))
+        batch.folders.update(make_folders(place, batch.depot.record))
         batch.depot.reach.sweep(place.parent)
         batch.seen.add(place.parent)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from watcher.checksums import Hashing, Record
 from watcher.destination import conflict_names
@@ -13,13 +14,18 @@ from watcher.platform import system
 from watcher.transfer.source import CHUNK, Moved
 
 
-def make_folders(place: ArchivePath) -> list[str]:
+def make_folders(place: ArchivePath, record: Record) -> list[str]:
     """Make a place's folders below its fixed part.
 
     Returns:
         The folders that got a new name in them, to be flushed.
 
+    Raises:
+        FileFault: one of them would take the name that the record needs, and so stop it for all
+            files of the experiment.
+
     """
+    _refuse_reserved(place, record)
     missing: list[str] = []
     folder = place.parent
     while folder != place.fixed and not os.path.isdir(folder):
@@ -32,6 +38,18 @@ def make_folders(place: ArchivePath) -> list[str]:
             if not os.path.isdir(folder):
                 raise
     return [os.path.dirname(folder) for folder in missing]
+
+
+def _refuse_reserved(place: ArchivePath, record: Record) -> None:
+    relative = os.path.dirname(place.relative)
+    while relative:
+        if record.reserves(replace(place, relative=relative)):
+            raise FileFault(
+                f"its folder {os.path.basename(relative)} has the name of a checksum record",
+                path=system.plain(place.path),
+                mend="rename that folder in the data root; nothing of it is archived until then",
+            )
+        relative = os.path.dirname(relative)
 
 
 def candidates(record: Record, place: ArchivePath, checksum: Checksum) -> Iterator[ArchivePath]:
