@@ -5,9 +5,11 @@ Everything here may hang with the share; callers watch themselves (`outage.Pulse
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Collection
 
 from watcher.destination import PartNames, Template, cycles_in
 from watcher.errors import DestinationDown
@@ -18,7 +20,7 @@ LATEST = "latest"
 """The `cycle` of the configuration that means the newest one there is."""
 _TRIAL = b"\0" * 4096
 _SWEPT = 10_000
-"""Folders that are remembered as swept."""
+"""Folders that are remembered as swept, or as flushed."""
 
 
 class Reach:
@@ -47,6 +49,7 @@ class Reach:
         self._template = template
         self._parts = parts
         self._swept: set[str] = set()
+        self._flushed: set[str] = set()
         self._wanted = cycle
         self._marker = marker
         self._below_root = below_root
@@ -103,8 +106,26 @@ class Reach:
             self._swept.clear()
         for name in os.listdir(folder):
             if self._parts.is_left_over(name):
-                system.remove_part(os.path.join(folder, name))
+                with contextlib.suppress(OSError):  # in use, or denied: no reason to stop here
+                    system.remove_part(os.path.join(folder, name))
         self._swept.add(folder)
+
+    def unflushed(self, place: ArchivePath) -> set[str]:
+        """Return the folders above a place's own that this life hasn't flushed yet (R2).
+
+        Whoever made a folder may have been killed, or may not have come to flushing it yet.
+        """
+        folder, above = place.parent, set[str]()
+        while folder not in {place.fixed, os.path.dirname(folder)}:
+            folder = os.path.dirname(folder)
+            above.add(folder)
+        return above - self._flushed
+
+    def flushed(self, folders: Collection[str]) -> None:
+        """Remember that the names in these folders are durable."""
+        if len(self._flushed) >= _SWEPT:
+            self._flushed.clear()
+        self._flushed.update(folders)
 
     def _is_folder(self, path: str) -> bool:
         try:

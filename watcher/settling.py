@@ -187,8 +187,10 @@ class Settling:
         with self._at(destination):
             checksums = self._checksums(entry, depot)
             planned = depot.template.place(file, entry.cycles.get(destination))
-            for folder in make_folders(planned, depot.record):
+            folders = {*make_folders(planned, depot.record), *depot.reach.unflushed(planned)}
+            for folder in folders:
                 system.flush_folder(folder)
+            depot.reach.flushed(folders)
             for place in candidates(depot.record, planned, checksums[0]):
                 transfer = Transfer(file, destination, planned)
                 if not os.path.lexists(place.path):

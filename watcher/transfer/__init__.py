@@ -147,8 +147,14 @@ def _prepare(batch: _Batch, shipment: _Shipment) -> None:
     if place.parent not in batch.seen:
         batch.depot.reach.check(place)
         batch.folders.update(make_folders(place, batch.depot.record))
-        batch.depot.reach.sweep(place.parent)
+        _enter(batch, place)
         batch.seen.add(place.parent)
+
+
+def _enter(batch: _Batch, place: ArchivePath) -> None:
+    """See to what an earlier life may have left: parts, and folders that it didn't flush (R5)."""
+    batch.depot.reach.sweep(place.parent)
+    batch.folders.update(batch.depot.reach.unflushed(place))
 
 
 def _copy(batch: _Batch, shipment: _Shipment) -> None:
@@ -217,6 +223,7 @@ def _has(batch: _Batch, place: ArchivePath, shipment: _Shipment) -> bool:
 
 def _take_over(batch: _Batch, place: ArchivePath) -> None:
     keep_as_ours(place)
+    _enter(batch, place)
     batch.folders.add(place.parent)
 
 
@@ -224,6 +231,7 @@ def _flush_folders(batch: _Batch) -> None:
     for folder in batch.folders:
         system.flush_folder(folder)
         batch.moved(0)
+    batch.depot.reach.flushed(batch.folders)
 
 
 def _record(batch: _Batch) -> None:
