@@ -248,7 +248,7 @@ class Settling:
             raise Unsettled(fault) from error
 
     def _flush_folders(self, arrivals: Sequence[Arrival]) -> None:
-        """Make renames durable; without it a power cut brings the source back, and it moves again."""
+        """Make renames durable; after a power cut without it, the source would be back."""
         for folder in {arrival.place.parent for arrival in arrivals}:
             with contextlib.suppress(OSError):
                 system.flush_folder(folder)
