@@ -14,7 +14,7 @@ from watcher.cli.exits import Exit, exit_for
 from watcher.errors import WatcherError
 from watcher.platform import system
 
-COMMANDS = ("run", "rescan", "status", "why", "init", "demo")
+COMMANDS = ("run", "rescan", "status", "check", "why", "init", "demo")
 """In the order in which `--help` shows them; each is a module of its own."""
 
 
@@ -43,6 +43,7 @@ def _top(
                 watcher rescan --dry-run  see what would go where
                 watcher run               watch, with a live dashboard
     To look:    watcher status            from another console
+                watcher check             one line for Nagios
                 watcher why FILE          what became of a file, or what holds it back
     To try:     watcher demo              a whole instrument in a temporary folder
     """  # noqa: D301 - click's mark for a paragraph that keeps its lines
@@ -69,23 +70,44 @@ def run_app(arguments: Sequence[str]) -> int:
     system.prepare()
     try:
         result = make_app()(list(arguments), standalone_mode=False, prog_name="watcher")
-    except WatcherError as error:
-        _complain(str(error))
-        return exit_for(error)
-    except _WrongUsage as error:
-        error.show()  # type: ignore[attr-defined]
-        return Exit.USAGE
-    except (typer.Abort, KeyboardInterrupt):
-        return Exit.LEFT_BEHIND
     except BrokenPipeError:  # whoever read our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
-    except Exception as error:  # a defect of ours: still a sentence, not a traceback
-        _complain(f"unexpected {type(error).__name__}: {error}; please report this")
-        if os.environ.get("WATCHER_DEBUG"):
-            raise
-        return Exit.LEFT_BEHIND
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - it is told
+        code = _explained(error)
+        return _unknown(error) if _is_check(arguments) else code
     return int(result) if isinstance(result, int) else Exit.DONE
+
+
+def _explained(error: BaseException) -> Exit:
+    match error:
+        case WatcherError():
+            _complain(str(error))
+            return exit_for(error)
+        case _WrongUsage():
+            error.show()  # type: ignore[attr-defined]
+            return Exit.USAGE
+        case typer.Abort() | KeyboardInterrupt():
+            return Exit.LEFT_BEHIND
+    # a defect of ours: still a sentence, not a traceback
+    _complain(f"unexpected {type(error).__name__}: {error}; please report this")
+    if os.environ.get("WATCHER_DEBUG"):
+        raise error
+    return Exit.LEFT_BEHIND
+
+
+def _is_check(arguments: Sequence[str]) -> bool:
+    return next((a for a in arguments if not a.startswith("-")), "") == "check"
+
+
+def _unknown(error: BaseException) -> int:
+    """Say it once more as Nagios wants it: on one line of standard output."""
+    from watcher.cli.printing import say
+    from watcher.views.check import unknown
+
+    code, line = unknown(str(error))
+    say(line)
+    return code
 
 
 def _complain(text: str) -> None:
