@@ -62,6 +62,10 @@ class Manifest:
         """
         return os.path.basename(place.relative).casefold() in self._names
 
+    def attach(self, part: str, place: ArchivePath, checksums: Sequence[Checksum]) -> bool:
+        """Attach nothing to the copy itself."""
+        return False
+
     def write(self, entries: Sequence[Entry]) -> None:
         """Append the lines that are missing and correct those that aren't true, durably.
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from watcher.checksums.entry import Entry
 from watcher.checksums.manifest import Manifest
-from watcher.errors import ConfigurationError
-from watcher.model import ArchivePath
+from watcher.checksums.sidecar import Sidecar
+from watcher.checksums.stream import Stream, Warn
+from watcher.model import ArchivePath, Checksum
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Entry", "Kind", "Nothing", "Record", "record_for"]
 
@@ -29,6 +33,22 @@ class Record(Protocol):
     def reserves(self, place: ArchivePath) -> bool:
         """Tell whether the record needs this name itself: a file takes its conflict name then."""
 
+    def attach(self, part: str, place: ArchivePath, checksums: Sequence[Checksum]) -> bool:
+        """Put what belongs inside a copy into it, before it is marked and flushed.
+
+        Args:
+            part: the copy, under its temporary name.
+            place: where it is to be published.
+            checksums: its checksums.
+
+        Returns:
+            Whether the copy holds its name now, so that it must be published under it.
+
+        Raises:
+            OSError: the destination's fault.
+
+        """
+
     def write(self, entries: Sequence[Entry]) -> None:
         """Put copies at one destination on record, durably, each once.
 
@@ -45,29 +65,39 @@ class Nothing:
         """Reserve nothing."""
         return False
 
+    def attach(self, part: str, place: ArchivePath, checksums: Sequence[Checksum]) -> bool:
+        """Attach nothing."""
+        return False
+
     def write(self, entries: Sequence[Entry]) -> None:
         """Write nothing."""
 
 
-def record_for(kind: str, algorithms: Sequence[str], part: Callable[[], str]) -> Record:
+def _logged(what: str, mend: str) -> None:
+    logger.warning("%s; %s", what, mend)
+
+
+def record_for(
+    kind: str, algorithms: Sequence[str], part: Callable[[], str], warn: Warn = _logged
+) -> Record:
     """Return the record of a kind.
 
     Args:
         kind: one of `Kind`.
         algorithms: the known algorithms that are recorded; the first counts.
         part: makes the name of a temporary file of ours, new each time.
+        warn: told what an operator should know, and what to do about it.
 
     Raises:
-        ConfigurationError: this kind of record isn't there yet.
         ValueError: there is no such kind.
 
     """
     match Kind(kind):
         case Kind.MANIFEST:
             return Manifest(algorithms)
+        case Kind.SIDECAR:
+            return Sidecar(algorithms, part)
+        case Kind.STREAM:
+            return Stream(algorithms, part, warn)
         case Kind.NONE:
             return Nothing()
-        case missing:
-            raise ConfigurationError(
-                f"checksums.record: {missing} can't be written yet", mend="use manifest"
-            )

@@ -74,6 +74,24 @@ class System(Protocol):
     def create_part(self, path: str) -> int:
         """Create a temporary file for writing: exclusive, private, hidden on Windows."""
 
+    def write_stream(self, path: str, name: str, content: bytes) -> None:
+        """Write what goes with a file under a name of its own, and flush it where it is a file.
+
+        An alternate data stream on Windows, an extended attribute elsewhere.
+
+        Raises:
+            OSError: the file is marked, or its file system has no such thing.
+
+        """
+
+    def read_stream(self, path: str, name: str) -> bytes | None:
+        """Return what goes with a file under that name; None if there is nothing.
+
+        Raises:
+            OSError: the file is not there, or can't be read.
+
+        """
+
     def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
         """Set times and mark, flush to the disk, close; it is closed even on an error."""
 

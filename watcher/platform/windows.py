@@ -122,6 +122,22 @@ class Windows:
         access = api.GENERIC_READ | api.GENERIC_WRITE
         return api.open_file(path, access, api.SHARE_READ, api.ATTRIBUTE_HIDDEN, api.CREATE_NEW)
 
+    def write_stream(self, path: str, name: str, content: bytes) -> None:
+        """Write the alternate data stream `path:name`; it has its own sharing, so a part may be open."""
+        with open(f"{path}:{name}", "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def read_stream(self, path: str, name: str) -> bytes | None:
+        """Read the alternate data stream `path:name`."""
+        try:
+            with open(f"{path}:{name}", "rb") as stream:
+                return stream.read()
+        except OSError:
+            os.lstat(path)
+            return None
+
     def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
         """Flush, set the times, close, mark.
 
