@@ -7,6 +7,7 @@ WatcherError
 └── FileFault            one file can't go on as it is
 ├── SourceChanged    it is not the file that was looked at (R6)
 ├── SourceBusy       somebody still has it open for writing
+├── ProducerMismatch it is not what its producer's checksum says
 └── CopyDiffers      what was read back is not what was written (R2)
 """
 
@@ -57,6 +58,10 @@ class SourceChanged(FileFault):
 
 class SourceBusy(FileFault):
     """Somebody still has the source open for writing; it is tried again later."""
+
+
+class ProducerMismatch(FileFault):
+    """The source is not what its producer's checksum says; it waits for a person."""
 
 
 class CopyDiffers(FileFault):

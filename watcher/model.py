@@ -95,6 +95,18 @@ class ArchivePath:
 
 
 @dataclass(frozen=True, slots=True)
+class Scan:
+    """What a scan's text file says of its scan; texts are as they stand there."""
+
+    uid: str
+    scan_id: int | None = None
+    plan_name: str = ""
+    motors: tuple[str, ...] = ()
+    start_time: str = ""
+    """In UTC, as the producer writes it: `2026-07-01_15-15-07`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """A finished file on its way to one destination."""
 
@@ -105,10 +117,14 @@ class Transfer:
     """Places in earlier cycles where a life before a lost ledger may have put it already."""
 
     def received(
-        self, place: ArchivePath, checksums: Iterable[Checksum], manner: Manner
+        self,
+        place: ArchivePath,
+        checksums: Iterable[Checksum],
+        manner: Manner,
+        scan: Scan | None = None,
     ) -> Arrival:
         """Say that a verified, durable copy is at `place`."""
-        return Arrival(self, place, tuple(checksums), manner)
+        return Arrival(self, place, tuple(checksums), manner, scan)
 
 
 class Manner(enum.StrEnum):
@@ -131,6 +147,8 @@ class Arrival:
     place: ArchivePath
     checksums: tuple[Checksum, ...]
     manner: Manner
+    scan: Scan | None = None
+    """What the file said of its scan, if it was read and said anything."""
 
     @property
     def is_conflict(self) -> bool:
@@ -159,6 +177,8 @@ class Receipt:
     conflict: bool = False
     void: bool = False
     """The copy was there and is gone; it proves nothing any more, but is history."""
+    scan: Scan | None = field(default=None, compare=False)
+    """What the file said of its scan, where that is known; no part of the proof."""
 
     @property
     def checksum(self) -> Checksum:
@@ -184,6 +204,8 @@ class HeldBack:
     mend: str
     since: float
     destination: str | None = None
+    mismatch: bool = False
+    """Whether it differs from its producer's checksum, and waits for `watcher resolve`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,14 +70,14 @@ def read_cycles(text: str) -> Mapping[str, str]:
 
 def held_row(held: HeldBack) -> Row:
     """Store a reason; as JSON, since it may quote names that are no text."""
-    words = json.dumps([held.reason, held.mend, held.destination])
+    words = json.dumps([held.reason, held.mend, held.destination, held.mismatch])
     return key(held.source), held.since, words
 
 
 def held_of(source: bytes, since: float, words: str) -> HeldBack:
     """Give a reason back."""
-    reason, mend, destination = json.loads(words)
-    return HeldBack(_name(source), reason, mend, since, destination)
+    reason, mend, destination, *mismatch = json.loads(words)
+    return HeldBack(_name(source), reason, mend, since, destination, *mismatch)
 
 
 def file_row(receipt: Receipt) -> Row:
