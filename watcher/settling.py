@@ -169,9 +169,12 @@ class Settling:
 
     def _look_at_copies(self, entry: Entry, looks: Looks) -> None:
         """Look at each published copy once more (R2)."""
-        if len({receipt.checksums for receipt in entry.receipts.values()}) > 1:
+        receipts = {n: r for n, r in entry.receipts.items() if n in self._depots}
+        if len({receipt.checksums for receipt in receipts.values()}) > 1:
+            for name, receipt in receipts.items():  # which of them is right, only new ones tell
+                self._ledger.void(receipt.source, name, receipt)
             raise Unsettled(SourceChanged("two destinations got different content"))
-        for name, receipt in entry.receipts.items():
+        for name, receipt in receipts.items():
             depot = self._depots[name]
             if depot.cleaned_by_others or self._keep:
                 continue
