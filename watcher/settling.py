@@ -208,7 +208,8 @@ class Settling:
 
     def _checksums(self, entry: Entry, depot: Depot) -> tuple[Checksum, ...]:
         for receipt in entry.receipts.values():
-            return receipt.checksums
+            if [checksum.algorithm for checksum in receipt.checksums] == list(depot.algorithms):
+                return receipt.checksums
         return hash_source(entry.file, depot.algorithms, _nothing)
 
     def _announce(
