@@ -148,7 +148,7 @@ class Settling:
         """
         done = 0
         for receipt in self._ledger.pending():
-            if _is_version(system.native(receipt.path), receipt):
+            if _is_version(system.native(receipt.path), receipt.fingerprint):
                 self._ledger.settle([receipt], [receipt.source])
                 done += 1
             else:
@@ -218,8 +218,12 @@ class Settling:
         """Put renames on record before they are done: the ledger's intent, then the record."""
         if moves:
             self._ledger.intend([receipt_for(entry, arrival) for entry, arrival in moves.items()])
-        for name in {arrival.transfer.destination for arrival in moves.values()}:
-            here = {e: a for e, a in moves.items() if a.transfer.destination == name}
+        for name, folder in {(a.transfer.destination, a.place.folder) for a in moves.values()}:
+            here = {
+                entry: arrival
+                for entry, arrival in moves.items()
+                if (arrival.transfer.destination, arrival.place.folder) == (name, folder)
+            }
             lines = [replace(entry_of(arrival), may_stand=True) for arrival in here.values()]
             try:
                 with self._at(name):
@@ -235,7 +239,11 @@ class Settling:
             return
         if arrival is not None and arrival.manner is not Manner.ADOPTED:
             with self._at(arrival.transfer.destination):
-                system.move_source(file.root, file.path, arrival.place.path, is_same)
+                try:
+                    system.move_source(file.root, file.path, arrival.place.path, is_same)
+                except OSError:  # it may be done though an error came back
+                    if not _is_version(arrival.place.path, file.fingerprint):
+                        raise
             return
         try:
             system.remove_source(file.root, file.path, is_same)
@@ -295,10 +303,10 @@ def _look_at_source(file: FinishedFile) -> None:
     raise Unsettled(SourceChanged("is not the file that was archived", path=file.path))
 
 
-def _is_version(path: str, receipt: Receipt) -> bool:
+def _is_version(path: str, fingerprint: Fingerprint) -> bool:
     """Tell whether the source was renamed to `path`: it is the very file, not a copy."""
     try:
-        return Fingerprint.of(os.lstat(path)) == receipt.fingerprint
+        return Fingerprint.of(os.lstat(path)) == fingerprint
     except OSError:
         return False
 
