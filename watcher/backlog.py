@@ -16,7 +16,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from watcher.model import FinishedFile, Receipt
@@ -52,6 +52,8 @@ class Entry:
     attempts: dict[str, int] = field(default_factory=dict)
     reason: str = ""
     """Why it is held back; empty if it isn't."""
+    held_in: str = ""
+    """The lane that holds it back; the reasons of others are not told meanwhile."""
     is_gone: bool = False
     """Dropped or replaced by a newer version; whoever holds it lets it go."""
 
@@ -84,12 +86,27 @@ class _Queue:
                 return entry
         return None
 
+    def sweep(self) -> None:
+        self.fresh = deque(entry for entry in self.fresh if not entry.is_gone)
+        self.old = [waiting for waiting in self.old if not waiting[2].is_gone]
+        heapq.heapify(self.old)
+
 
 class _Lane:
     def __init__(self, lock: threading.RLock) -> None:
         self.small, self.large = _Queue(), _Queue()
         self.later: list[tuple[float, int, Entry]] = []
         self.changed = threading.Condition(lock)
+
+    def sweep(self) -> None:
+        self.small.sweep()
+        self.large.sweep()
+        self.later = [waiting for waiting in self.later if not waiting[2].is_gone]
+        heapq.heapify(self.later)
+
+
+def _always() -> bool:
+    return True
 
 
 class Backlog:
@@ -110,6 +127,7 @@ class Backlog:
         self._entries: dict[str, Entry] = {}
         self._numbers = itertools.count()
         self._is_closed = False
+        self._gone = 0
         self.has_dropped = False
         """Whether a file was turned away since this was last set to False."""
 
@@ -132,8 +150,10 @@ class Backlog:
                 self.has_dropped = True
                 return Offer.FULL
             if known is not None:
-                known.is_gone = True
+                self._is_gone(known)
             self._entries[entry.file.path] = entry
+            # The ledger may know destinations that the configuration names no more.
+            entry.receipts = {n: r for n, r in entry.receipts.items() if n in self._destinations}
             entry.missing = set(self._destinations) - set(entry.receipts)
             for lane in entry.missing or {SETTLING}:
                 self._queue(lane, entry)
@@ -144,22 +164,31 @@ class Backlog:
         known = self._entries.get(file.path)
         return known is not None and known.file.fingerprint == file.fingerprint
 
-    def take(self, lane: str, timeout: float, *, large: bool = True) -> list[Entry]:
+    def take(
+        self,
+        lane: str,
+        timeout: float,
+        *,
+        large: bool = True,
+        is_open: Callable[[], bool] = _always,
+    ) -> list[Entry]:
         """Wait for work and take a batch: what is ready, never waiting to be full.
 
         Args:
             lane: whose work.
             timeout: seconds after which to come back with nothing.
             large: whether a large file may be taken; if so, it is taken first.
+            is_open: whether this lane works now; asked again after `wake`.
 
         Returns:
-            Small files, or one large file; nothing after the timeout, or when it is closed.
+            Small files, or one large file; nothing after the timeout, or when it or the lane is
+            closed.
 
         """
         deadline = time.monotonic() + timeout
         queues = self._lanes[lane]
         with self._lock:
-            while not self._is_closed:
+            while not self._is_closed and is_open():
                 self._bring_back(queues)
                 if large and (entry := queues.large.pop()):
                     return [entry]
@@ -205,12 +234,19 @@ class Backlog:
                 heapq.heappush(self._lanes[lane].later, (due, next(self._numbers), entry))
                 self._lanes[lane].changed.notify_all()
 
-    def drop(self, entry: Entry) -> None:
-        """Let an entry go: it is archived, or no longer the file that was looked at."""
+    def drop(self, entry: Entry) -> bool:
+        """Let an entry go: it is archived, or no longer the file that was looked at.
+
+        Returns:
+            False if a newer version had taken its place already.
+
+        """
         with self._lock:
-            entry.is_gone = True
-            if self._entries.get(entry.file.path) is entry:
+            self._is_gone(entry)
+            is_current = self._entries.get(entry.file.path) is entry
+            if is_current:
                 del self._entries[entry.file.path]
+            return is_current
 
     def drop_path(self, path: str) -> None:
         """Let the entry of a path go, if there is one: the file is gone."""
@@ -240,12 +276,26 @@ class Backlog:
                 heapq.heapify(queues.later)
                 queues.changed.notify_all()
 
+    def wake(self, lane: str) -> None:
+        """Make those who take from a lane see that it is closed."""
+        with self._lock:
+            self._lanes[lane].changed.notify_all()
+
     def close(self) -> None:
         """Send everybody who takes, or will, away with nothing."""
         with self._lock:
             self._is_closed = True
             for queues in self._lanes.values():
                 queues.changed.notify_all()
+
+    def _is_gone(self, entry: Entry) -> None:
+        """Mark it; it leaves the queues when it is its turn, or when there are many (R12)."""
+        self._gone += not entry.is_gone
+        entry.is_gone = True
+        if self._gone > self._capacity:
+            self._gone = 0
+            for lane in self._lanes.values():
+                lane.sweep()
 
     def _served(self, entry: Entry, destination: str) -> None:
         entry.missing.discard(destination)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import platform
 import threading
@@ -28,6 +29,7 @@ import watcher
 from watcher.activity import (
     Activity,
     BacklogChanged,
+    FileReleased,
     Notice,
     RescanBegan,
     RescanEnded,
@@ -55,6 +57,7 @@ from watcher.views.status import NAME as STATUS_NAME
 from watcher.views.status import StatusFile
 from watcher.worker import Desk, Lane, SettlingLane
 
+logger = logging.getLogger(__name__)
 LOCK_NAME = "watcher.lock"
 LEDGER_NAME = "ledger.sqlite"
 _TICK = 0.5
@@ -121,11 +124,19 @@ def ground_of(config: Config) -> Ground:
 def depots_of(config: Config, parts: PartNames) -> dict[str, Depot]:
     """Make the destinations, by name."""
     depots = {}
+    ground = ground_of(config)
     for wanted in config.destinations:
         template = Template.parse(wanted.path, config.instrument)
         roots = [system.native(root) for root in config.data_roots]
         below = next((r for r in roots if template.fixed.startswith(r + os.sep)), None)
-        reach = Reach(template, parts, cycle=config.cycle, marker=wanted.marker, below_root=below)
+        reach = Reach(
+            template,
+            parts,
+            cycle=config.cycle,
+            marker=wanted.marker,
+            below_root=below,
+            is_watched=ground.leads_in,
+        )
         record = record_for(config.checksums.record, config.checksums.algorithms, parts.new)
         depots[wanted.name] = Depot(
             wanted.name,
@@ -172,7 +183,7 @@ class Watcher:
         self._log_file = log_file
         self.activity = activity
         self.stop_event = stop or threading.Event()
-        keep = config.after_archiving is AfterArchiving.KEEP
+        keep = self._keeps = config.after_archiving is AfterArchiving.KEEP
         self._parts = PartNames(platform.node(), os.path.abspath(config.state_dir))
         self._ground = ground_of(config)
         self._depots = depots_of(config, self._parts)
@@ -224,6 +235,8 @@ class Watcher:
         self._wanted = threading.Condition()
         self._is_wanted = True
         self._below: list[str] = []
+        self._has_gap = False
+        """Whether the observer was away, so that hints can't have told of everything."""
         self._checked_at = self._count_after = time.monotonic()
 
     def start(self) -> None:
@@ -265,18 +278,21 @@ class Watcher:
         self.stop_event.set()
         self._observer.stop()
         self._intake.close()
+        for reader in self._readers.values():
+            reader.close()
         self._backlog.close()
         for gate in self._gates.values():
             gate.wake()
         with self._wanted:
             self._wanted.notify_all()
         deadline = time.monotonic() + _GRACE
-        for thread in self._threads:
+        threads = [*self._threads, *(reader.thread for reader in self._readers.values())]
+        for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._tell_backlog()
         self._status.write(self.activity.snapshot, last=True)
         self._ledger.close()
-        return not any(thread.is_alive() for thread in self._threads)
+        return not any(thread.is_alive() for thread in threads)
 
     def _begin(self) -> None:
         self.activity.tell(
@@ -300,7 +316,8 @@ class Watcher:
                 depot.reach.probe(writing)
 
         opened = functools.partial(self._backlog.hurry, name)
-        return Gate(name, probe, self._patience, self.activity, opened)
+        closed = functools.partial(self._backlog.wake, name)
+        return Gate(name, probe, self._patience, self.activity, opened, closed)
 
     def _renaming(self) -> set[str]:
         """Choose the destinations that may be filled by renaming the source.
@@ -338,17 +355,20 @@ class Watcher:
                 below, self._below = self._below, []
                 full = self._is_wanted or time.monotonic() >= due
                 self._is_wanted = self._is_wanted and not full
-            for folder in below:
-                found = functools.partial(self._intake.found, expected=True)
-                self._rescan.walk_below(folder, found, self.stop_event.is_set)
+            with _surviving("walking"):
+                for folder in below:
+                    found = functools.partial(self._intake.found, expected=True)
+                    self._rescan.walk_below(folder, found, self.stop_event.is_set)
             if full and not self.stop_event.is_set():
-                self._walk(expected=is_first)
+                due = time.monotonic() + self._config.rescan_interval
+                with _surviving("walking"):
+                    self._walk(expected=is_first)
                 is_first, due = False, time.monotonic() + self._config.rescan_interval
 
     def _walk(self, *, expected: bool) -> WalkResult:
         self.activity.tell(RescanBegan())
-        expected = expected or self._backlog.has_dropped
-        self._backlog.has_dropped = False
+        expected = expected or self._has_gap or self._backlog.has_dropped
+        self._has_gap = self._backlog.has_dropped = False
         found = functools.partial(self._intake.found, expected=expected)
         result = self._rescan.walk(found, self.stop_event.is_set)
         if not self.stop_event.is_set():
@@ -359,30 +379,46 @@ class Watcher:
         return result
 
     def _forget_vanished(self, found: int) -> None:
-        """Drop waiting files that are gone or no longer finished, if there must be some."""
+        """Drop waiting files that are gone or no longer finished, if there must be some.
+
+        Where sources are kept, the walk finds archived files too, and its count tells nothing.
+        """
         after = ""
-        if self._ledger.waiting() <= found:
+        if self._ledger.waiting() <= found and not self._keeps:
             return
         while page := self._ledger.waiting_sources(after, 500):
             after = page[-1]
-            gone = [source for source in page if not _is_finished(system.native(source))]
+            gone = [source for source in page if self._is_gone(system.native(source))]
             self._ledger.forget(gone)
             for source in gone:
                 self._backlog.drop_path(system.native(source))
+                if source in self.activity.snapshot.held:
+                    self.activity.tell(FileReleased(source))
+
+    def _is_gone(self, path: str) -> bool:
+        """Tell whether a file is gone, and not only its whole data root for a while."""
+        root = self._ground.root_of(path)
+        return root is None or (os.path.isdir(root) and not _is_finished(path))
 
     def _tick_on(self) -> None:
         """Look how everything is, now and then: the body of a thread."""
         while not self.stop_event.wait(_TICK):
-            self._look_for_stalls()
-            self._tell_backlog(now=False)
-            if self._intake.count_missed():
-                self._observer.restart("it missed files that the rescan found")
-            if self._backlog.has_dropped and not self._backlog.is_crowded:
-                self._want_walk()
-            if time.monotonic() - self._checked_at > _CHECK:
-                self._checked_at = time.monotonic()
-                self._observer.check()
-            self._status.write(self.activity.snapshot)
+            with _surviving("looking how everything is"):
+                self._tick()
+
+    def _tick(self) -> None:
+        self._look_for_stalls()
+        self._tell_backlog(now=False)
+        if self._intake.count_missed():
+            self._observer.restart("it missed files that the rescan found")
+            self._has_gap = True
+            self._want_walk()
+        if self._backlog.has_dropped and not self._backlog.is_crowded:
+            self._want_walk()
+        if time.monotonic() - self._checked_at > _CHECK:
+            self._checked_at = time.monotonic()
+            self._observer.check()
+        self._status.write(self.activity.snapshot)
 
     def _measure_on(self) -> None:
         SpaceWatch(self._ground.roots, self.activity.tell).run(self.stop_event)
@@ -413,6 +449,15 @@ class Watcher:
             return False
         down = {name for name, gate in self._gates.items() if gate.is_down or gate.is_stalled}
         return self._backlog.is_stuck(down)
+
+
+@contextlib.contextmanager
+def _surviving(what: str) -> Iterator[None]:
+    """Keep a thread alive that everything relies on; its next round may go better."""
+    try:
+        yield
+    except Exception:  # said, and gone on from (R11)
+        logger.exception("unexpected error while %s; it goes on", what)
 
 
 def _is_finished(path: str) -> bool:

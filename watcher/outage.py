@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import tenacity
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_base, wait_exponential, wait_random
 
 from watcher.activity import Activity, DestinationChanged
+from watcher.destination import without_part
 from watcher.errors import DestinationDown, SourceBusy, WatcherError
 from watcher.model import DestinationState
 
@@ -78,7 +79,7 @@ def words_of(error: BaseException) -> tuple[str, str]:
     if not isinstance(error, OSError):
         return f"{type(error).__name__}: {error}", "please report this; the file is kept"
     fault = fault_of(error)
-    place = error.filename2 or error.filename
+    place = without_part(str(error.filename2 or error.filename or ""))
     number = getattr(error, "winerror", None)
     detail = f"{error.strerror} (Windows error {number})" if number else f"{error.strerror}"
     return f"{detail}{f': {place}' if place else ''}", _MENDS[fault]
@@ -119,7 +120,7 @@ class Patience:
     def until_it_works(
         self, attempt: Callable[[], None], failed: Callable[[BaseException], None]
     ) -> None:
-        """Call `attempt` until it raises no OSError or DestinationDown any more.
+        """Call `attempt` until it raises nothing any more, not even for a defect of ours (R11).
 
         Args:
             attempt: what to try.
@@ -138,12 +139,12 @@ class Patience:
         tenacity.Retrying(
             wait=self._waiting(self.initial),
             sleep=self._sleep,
-            retry=tenacity.retry_if_exception_type((OSError, DestinationDown)),
+            retry=tenacity.retry_if_exception_type(Exception),
             before_sleep=tell,
         )(attempt)
 
-    def _waiting(self, initial: float) -> wait_exponential_jitter:
-        return wait_exponential_jitter(initial=initial, max=self.maximum, jitter=initial)
+    def _waiting(self, initial: float) -> wait_base:
+        return wait_exponential(multiplier=initial, max=self.maximum) + wait_random(0, initial)
 
     def _sleep(self, seconds: float) -> None:
         if self.stop.wait(min(seconds, self.maximum)):
@@ -190,6 +191,7 @@ class Gate:
         patience: Patience,
         activity: Activity,
         opened: Callable[[], None],
+        closed: Callable[[], None],
     ) -> None:
         """Begin closed: the first who waits probes.
 
@@ -200,6 +202,7 @@ class Gate:
             patience: how to wait between probes.
             activity: told of transitions.
             opened: called when an outage is over.
+            closed: called when one begins; those who wait for work must come here instead.
 
         """
         self.name = name
@@ -207,6 +210,7 @@ class Gate:
         self._patience = patience
         self._activity = activity
         self._opened = opened
+        self._closed = closed
         self._condition = threading.Condition()
         self._is_open = False
         self._is_probing = False
@@ -230,16 +234,19 @@ class Gate:
             False when the program stops.
 
         """
-        while not self._patience.stop.is_set():
+        while True:
             with self._condition:
+                self._condition.wait_for(lambda: self._has_stopped or not self._is_probing)
+                if self._has_stopped:
+                    return False
                 if self._is_open:
                     return True
-                if self._is_probing:
-                    self._condition.wait()
-                    continue
                 self._is_probing = True
             self._probe_for_all()
-        return False
+
+    @property
+    def _has_stopped(self) -> bool:
+        return self._patience.stop.is_set()
 
     def wake(self) -> None:
         """Make all who wait look at the stop event."""
@@ -253,9 +260,11 @@ class Gate:
             True if the destination is down; False if it answers, so that the fault is the file's.
 
         """
+        if self.is_down:  # somebody is probing already
+            return True
         try:
             self._probe(True)
-        except (OSError, DestinationDown) as second:
+        except Exception as second:  # noqa: BLE001 - whatever it is, nothing can be done there now
             self._down(second)
             return True
         if fault_of(error) is Fault.FULL:
@@ -266,7 +275,7 @@ class Gate:
         """Look at an idle destination, so that an outage shows before a file needs it."""
         try:
             self._probe(False)
-        except (OSError, DestinationDown) as error:
+        except Exception as error:  # noqa: BLE001 - likewise
             self._down(error)
 
     def succeeded(self) -> None:
@@ -289,27 +298,28 @@ class Gate:
             self._say(DestinationState.ONLINE if self._is_open else DestinationState.OFFLINE, None)
 
     def _probe_for_all(self) -> None:
-        was_down = self._was_down
         try:
             self._patience.until_it_works(lambda: self._probe(self._was_down), self._down)
         except Stopped:
             return
         else:
             self._say(DestinationState.ONLINE, None)
-            self._was_down = False
-            self._is_open = True
+            with self._condition:
+                was_down, self._was_down, self._is_open = self._was_down, False, True
         finally:
             with self._condition:
                 self._is_probing = False
                 self._condition.notify_all()
-        if was_down or self._was_down:
+        if was_down:
             self._opened()
 
     def _down(self, error: BaseException) -> None:
-        self._is_open = False
-        self._was_down = True
+        with self._condition:
+            was_open, self._is_open, self._was_down = self._is_open, False, True
         full = fault_of(error) is Fault.FULL
         self._say(DestinationState.FULL if full else DestinationState.OFFLINE, error)
+        if was_open:
+            self._closed()
 
     def _say(self, state: DestinationState, error: BaseException | None) -> None:
         text, mend = words_of(error) if error else ("", "")
@@ -317,4 +327,5 @@ class Gate:
             if self._said == (state, text):
                 return
             self._said = (state, text)
-        self._activity.tell(DestinationChanged(self.name, state, text, mend))
+            # Told under the lock, so that the last that is said is the last that is heard.
+            self._activity.tell(DestinationChanged(self.name, state, text, mend))

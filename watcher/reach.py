@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from watcher.destination import PartNames, Template, cycles_in
 from watcher.errors import DestinationDown
@@ -19,6 +19,7 @@ from watcher.platform import system
 LATEST = "latest"
 """The `cycle` of the configuration that means the newest one there is."""
 _TRIAL = b"\0" * 4096
+_ELSEWHERE = "correct the destination's path, or the link, so that it leads elsewhere"
 _SWEPT = 10_000
 """Folders that are remembered as swept, or as flushed."""
 
@@ -34,6 +35,7 @@ class Reach:
         cycle: str = LATEST,
         marker: str | None = None,
         below_root: str | None = None,
+        is_watched: Callable[[str], bool] | None = None,
     ) -> None:
         """Know nothing yet.
 
@@ -44,6 +46,7 @@ class Reach:
             marker: a file that must be found in the fixed part.
             below_root: the data root that the destination lies in; there, and only there, the
                 fixed part is made where it is missing.
+            is_watched: tells whether a folder, all links followed, is read for sources.
 
         """
         self._template = template
@@ -53,6 +56,8 @@ class Reach:
         self._wanted = cycle
         self._marker = marker
         self._below_root = below_root
+        self._is_watched = is_watched
+        self._apart: str | None = None
         self._mount: str | None = None
         self.cycles: tuple[str, ...] = () if cycle == LATEST else (cycle,)
         """The cycles that were there when any were last seen, the newest first."""
@@ -89,6 +94,7 @@ class Reach:
         self._look_at_mount(fixed)
         if self._template.has_cycle:
             self._look_for_cycles()
+        self._look_where_links_lead()
         self.volume = system.volume(fixed)
 
     def check(self, place: ArchivePath) -> None:
@@ -141,6 +147,23 @@ class Reach:
             )
         os.makedirs(fixed, exist_ok=True)
 
+    def _look_where_links_lead(self) -> None:
+        """Refuse a destination that is read for sources under another name (R7)."""
+        folder = self._base()
+        if self._is_watched is None or folder == self._apart:
+            return
+        if self._is_watched(folder):
+            raise DestinationDown(
+                f"{system.plain(folder)} leads into a data root, where sources are looked for",
+                mend=_ELSEWHERE,
+            )
+        self._apart = folder
+
+    def _base(self) -> str:
+        """Return the deepest folder that all experiments share."""
+        base = self._template.base(self.cycles[0] if self.cycles else None)
+        return base or self._template.fixed
+
     def _look_at_mount(self, fixed: str) -> None:
         if self._mount is None:
             self._mount = _mount_point_above(fixed)
@@ -169,8 +192,7 @@ class Reach:
 
     def _try_to_write(self) -> None:
         """Write, flush and remove a small file where experiments' folders are made."""
-        folder = self._template.base(self.cycles[0] if self.cycles else None)
-        folder = folder or self._template.fixed
+        folder = self._base()
         while not self._is_folder(folder) and folder != self._template.fixed:
             folder = os.path.dirname(folder)
         self.sweep(folder)

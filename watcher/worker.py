@@ -51,20 +51,23 @@ class Desk:
     look_again: Callable[[str], None]
     """Look at a path anew: it is not the file that was queued. Never waits."""
 
-    def hold(self, entry: Entry, error: BaseException, destination: str | None) -> None:
-        """Note why a file stays behind, if that is another reason than before (R11)."""
+    def hold(self, entry: Entry, error: BaseException, lane: str, destination: str | None) -> None:
+        """Note why a file stays behind, if that is another reason than before (R11).
+
+        It has one reason at a time: where two lanes fail, the first one's stays until that is over.
+        """
         reason, mend = words_of(error)
-        if reason == entry.reason:
+        if reason == entry.reason or (entry.reason and entry.held_in != lane):
             return
-        entry.reason = reason
+        entry.reason, entry.held_in = reason, lane
         source = system.plain(entry.file.path)
         held = HeldBack(source, reason, mend, time.time(), destination)
         self.ledger.hold(held)
         self.activity.tell(FileHeldBack(held))
 
-    def release(self, entry: Entry) -> None:
-        """Note that nothing holds a file back any more."""
-        if entry.reason:
+    def release(self, entry: Entry, lane: str | None = None) -> None:
+        """Note that nothing holds a file back any more, or nothing in this lane."""
+        if entry.reason and lane in {None, entry.held_in}:
             entry.reason = ""
             source = system.plain(entry.file.path)
             self.ledger.release(source)
@@ -72,22 +75,28 @@ class Desk:
 
     def let_go(self, entry: Entry) -> None:
         """Drop a file that is not what was queued, and look at its path again (R6)."""
-        self.backlog.drop(entry)
-        self.ledger.forget([system.plain(entry.file.path)])
         self.release(entry)
+        if self.backlog.drop(entry):  # else the row is that of a newer version
+            self.ledger.forget([system.plain(entry.file.path)])
         self.look_again(entry.file.path)
 
     def guard(
         self, serve: Callable[..., None], entries: Sequence[Entry], lane: str, *arguments: object
     ) -> None:
-        """Serve a batch; should that hit a defect of ours, it is said and the files go on (R11)."""
+        """Serve a batch; should that hit a defect of ours, it is said and the files go on (R11).
+
+        Each is served alone then, so that only those that it is about wait.
+        """
         try:
             serve(entries, *arguments)
         except Exception as error:
-            logger.exception("unexpected error; the files are kept and tried again")
-            for entry in entries:
-                self.hold(entry, error, lane or None)
-                self.put_back(entry, lane, Fault.UNKNOWN)
+            if len(entries) > 1:
+                for entry in entries:
+                    self.guard(serve, [entry], lane, *arguments)
+                return
+            logger.exception("unexpected error; the file is kept and tried again")
+            self.hold(entries[0], error, lane, lane or None)
+            self.put_back(entries[0], lane, Fault.UNKNOWN)
 
     def put_back(self, entry: Entry, lane: str, fault: Fault) -> None:
         """Try a file again in this lane, later and later."""
@@ -104,7 +113,7 @@ class Lane:
         Args:
             desk: what all lanes share.
             depot: the destination.
-            workers: how many threads.
+            workers: how many threads; at least two, one of which leaves large files alone.
             may_rename: leave files to be renamed into place, if the destination turns out to lie
                 on their volume.
 
@@ -112,7 +121,7 @@ class Lane:
         self._desk = desk
         self._depot = depot
         self._gate = desk.gates[depot.name]
-        self._workers = workers
+        self._workers = max(2, workers)
         self._may_rename = may_rename
 
     def threads(self) -> list[threading.Thread]:
@@ -125,13 +134,14 @@ class Lane:
         ]
 
     def _run(self, index: int) -> None:
-        large = index > 0 or self._workers == 1
         while self._gate.wait():
-            entries = self._desk.backlog.take(self._depot.name, _IDLE, large=large)
+            entries = self._desk.backlog.take(
+                self._depot.name, _IDLE, large=index > 0, is_open=lambda: self._gate.is_open
+            )
             if entries:
                 worker = f"{self._depot.name}-{index}"
                 self._desk.guard(self._serve, entries, self._depot.name, worker)
-            elif index == 0 and not self._desk.patience.stop.is_set():
+            elif index == 0 and self._gate.is_open and not self._desk.patience.stop.is_set():
                 self._gate.look()
 
     def _serve(self, entries: Sequence[Entry], worker: str) -> None:
@@ -149,13 +159,16 @@ class Lane:
         self._conclude([e for e, _ in planned], results)
 
     def _plan(self, entry: Entry) -> Transfer | None:
-        """Say where a file goes; None if it is left to settling or its cycle isn't known yet."""
+        """Say where a file goes; None if it is left to settling.
+
+        Its cycle is fixed now, if none could be read before; settling needs it, too.
+        """
         name, depot = self._depot.name, self._depot
-        if self._is_on_volume_of(entry) and self._desk.backlog.leave_to_rename(entry, name):
-            return None
         if depot.template.has_cycle and name not in entry.cycles:
             entry.cycles = {**entry.cycles, name: depot.reach.cycles[0]}
             self._desk.ledger.admit([(entry.file, entry.marked_at, entry.cycles)])
+        if self._is_on_volume_of(entry) and self._desk.backlog.leave_to_rename(entry, name):
+            return None
         cycle = entry.cycles.get(name)
         earlier: tuple[ArchivePath, ...] = ()
         if entry.may_be_earlier and depot.template.has_cycle:
@@ -178,7 +191,7 @@ class Lane:
             self._desk.ledger.record([receipt for _, receipt in arrived])
             self._gate.succeeded()
         for entry, receipt in arrived:
-            self._desk.release(entry)
+            self._desk.release(entry, self._depot.name)
             if receipt.conflict:
                 self._desk.activity.tell(
                     ConflictKept(receipt.source, receipt.destination, receipt.path)
@@ -229,9 +242,11 @@ class SettlingLane:
         if isinstance(outcome.error, CopyGone) and name:
             logger.warning("%s; it is copied again", outcome.error)
             self._desk.ledger.void(system.plain(entry.file.path), name)
+            self._desk.release(entry)
             self._desk.backlog.lost(entry, name)
         elif outcome.cannot_rename and name:
             entry.can_rename = False
+            self._desk.release(entry)
             self._desk.backlog.lost(entry, name)
         else:
             _Failures(self._desk, SETTLING, name).judge([(entry, outcome.error)])
@@ -254,7 +269,7 @@ class _Failures:
             if not isinstance(error, FileFault) and self._destination_is_down(error):
                 self._desk.put_back(entry, self._lane, Fault.OUTAGE)
                 continue
-            self._desk.hold(entry, error, self._destination)
+            self._desk.hold(entry, error, self._lane, self._destination)
             self._desk.put_back(entry, self._lane, fault_of(error))
 
     def _destination_is_down(self, error: Exception) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from watcher.inspection import below
+from watcher.platform import system
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,18 @@ class Ground:
     def is_excluded(self, path: str) -> bool:
         """Tell whether a file or folder is, or lies in, an excluded folder."""
         return _beginning(path).startswith(self._excluded)
+
+    def leads_in(self, path: str) -> bool:
+        """Tell whether a folder, all links followed, is read for sources; may hang."""
+        real = os.path.realpath(path)
+        for root in self.roots:
+            top = os.path.realpath(root)
+            if system.same_name(real, top):
+                return True
+            relative = below(top, real)
+            if relative is not None and not self.is_excluded(os.path.join(root, relative)):
+                return True
+        return False
 
     def root_of(self, path: str) -> str | None:
         """Return the data root that a path lies below."""

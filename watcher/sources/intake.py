@@ -42,13 +42,15 @@ class CycleReader:
     """Reads the cycle of one destination in a thread of its own, since the share may hang."""
 
     def __init__(self, reach: Reach) -> None:
-        """Start the thread, which ends with the process."""
+        """Start the thread, which ends when it is closed and the share doesn't hang."""
         self._reach = reach
         self._changed = threading.Condition()
         self._asked = 0
         self._answered = 0
         self._is_late = False
-        threading.Thread(target=self._run, name="cycle", daemon=True).start()
+        self._is_closed = False
+        self.thread = threading.Thread(target=self._run, name="cycle", daemon=True)
+        self.thread.start()
 
     def read(self) -> str | None:
         """Return the newest cycle; the last one known if the share doesn't answer at once."""
@@ -57,14 +59,24 @@ class CycleReader:
             number = self._asked
             self._changed.notify_all()
             if not self._is_late:
-                done = self._changed.wait_for(lambda: self._answered >= number, _PATIENCE)
+                done = self._changed.wait_for(
+                    lambda: self._is_closed or self._answered >= number, _PATIENCE
+                )
                 self._is_late = not done
         return next(iter(self._reach.cycles), None)
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._asked > self._answered)
+                self._changed.wait_for(lambda: self._is_closed or self._asked > self._answered)
+                if self._is_closed:
+                    return
                 number = self._asked
             try:
                 self._reach.look()
@@ -130,7 +142,8 @@ class Intake:
             times = self._again[path] = self._again.pop(path, 0) + 1
             while len(self._again) > _REMEMBERED:
                 self._again.popitem(last=False)
-            heapq.heappush(self._delayed, (time.monotonic() + min(0.05 * 2**times, 30.0), path))
+            delay = min(0.05 * 2 ** min(times, 10), 30.0)
+            heapq.heappush(self._delayed, (time.monotonic() + delay, path))
             self._changed.notify()
 
     def close(self) -> None:
@@ -191,7 +204,14 @@ class Intake:
 
     def _take_hints(self, paths: Sequence[str]) -> None:
         files = [file for path in paths if (file := self._look(path)) is not None]
+        self._forget_hints(set(paths) - {file.path for file in files})
         self._take(files, is_fresh=True)
+
+    def _forget_hints(self, unfinished: set[str]) -> None:
+        """A hint at an unfinished file doesn't stand for the one that its mark must give."""
+        with self._changed:
+            for path in unfinished - self._paths.keys():
+                self._hinted.pop(path, None)
 
     def _look(self, path: str) -> FinishedFile | None:
         root = self._ground.root_of(path)
@@ -259,7 +279,7 @@ class Intake:
         now = time.monotonic()
         with self._changed:
             for file in files:
-                if file.path not in self._hinted:
+                if file.path not in self._hinted and len(self._suspects) < _REMEMBERED:
                     self._suspects.setdefault(file.path, now)
 
 
