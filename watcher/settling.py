@@ -162,10 +162,10 @@ class Settling:
             try:
                 with self._at(name):
                     self._depots[name].reach.look()
-            except Unsettled as unsettled:
-                looks[name] = unsettled
-        if (unsettled := looks[name]) is not None:
-            raise unsettled
+            except Unsettled as error:
+                looks[name] = error
+        if (down := looks[name]) is not None:
+            raise down
 
     def _look_at_copies(self, entry: Entry, looks: Looks) -> None:
         """Look at each published copy once more (R2)."""
@@ -285,8 +285,8 @@ def _kept_in(outcomes: dict[Entry, Unsettled | None], entry: Entry) -> Iterator[
     outcomes[entry] = None
     try:
         yield
-    except Unsettled as unsettled:
-        outcomes[entry] = unsettled
+    except Unsettled as error:
+        outcomes[entry] = error
 
 
 def _all_receipts(entry: Entry, last: Receipt | None) -> tuple[Receipt, ...]:
@@ -300,6 +300,9 @@ def _look_at_source(file: FinishedFile) -> None:
             return
     except (FileNotFoundError, NotADirectoryError):
         pass
+    except OSError as error:
+        fault = FileFault(f"can't be looked at: {error.strerror}", path=file.path)
+        raise Unsettled(fault) from error
     raise Unsettled(SourceChanged("is not the file that was archived", path=file.path))
 
 
