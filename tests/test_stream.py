@@ -110,10 +110,11 @@ def test_where_streams_do_not_survive_sidecars_are_written_and_it_is_said_once(
 ):
     warnings: list[str] = []
     record = streams(warnings)
-    path = tmp_path / "scan.txt"
+    path = tmp_path / "a.part"
     path.write_bytes(b"1 2 3")
-    assert not record.attach(str(path), place(tmp_path), checksums())
-    assert not record.attach(str(path), place(tmp_path), checksums())
+    assert not record.attach(str(path), [place(tmp_path)], checksums())
+    assert not record.attach(str(path), [place(tmp_path)], checksums())
+    path.rename(tmp_path / "scan.txt")
     record.write([Entry(place(tmp_path), checksums())])
     assert (tmp_path / "scan.txt.sha256").read_bytes() == LINE
     assert len(warnings) == 1
@@ -128,8 +129,8 @@ def test_a_file_system_that_mixes_stream_and_file_up_is_found_out(tmp_path, monk
 
     monkeypatch.setattr(type(system), "write_stream", staticmethod(overwrite))
     monkeypatch.setattr(type(system), "read_stream", staticmethod(lambda path, name: None))
-    path = tmp_path / "scan.txt"
+    path = tmp_path / "a.part"
     path.write_bytes(b"1 2 3")
-    assert not streams(warnings := []).attach(str(path), place(tmp_path), checksums())
+    assert not streams(warnings := []).attach(str(path), [place(tmp_path)], checksums())
     assert path.read_bytes() == b"1 2 3"
     assert warnings

@@ -9,6 +9,7 @@ One flow, left to right; a room (a module or a package) knows only what stands b
 
     cli          one file a command, wiring only
     inquiry      what would happen, and what became of a file: answers without a watcher
+    verification whether the copies still are what was recorded
     daemon       puts the parts together; the order of starting and stopping
     config       YAML to frozen models; no room below sees them
     sources      observer (hints), rescan (the walk), intake (both become a backlog, cycles fixed)
@@ -26,6 +27,7 @@ One flow, left to right; a room (a module or a package) knows only what stands b
     inspection   path and stat to a finished file, or the reason why not
     destination  where a file goes: templates, cycles, conflict names
     checksums    algorithms and records
+    header       what a scan's text file says of its scan
     platform     the only rooms that ask which system this is
     errors       what an operator reads
     model        the words of the contract as frozen types

@@ -34,12 +34,12 @@ from watcher.transfer import (
     Depot,
     candidates,
     entry_of,
-    hash_source,
     holds,
     is_still,
     keep_as_ours,
     make_folders,
     may_hold,
+    vouched,
 )
 
 
@@ -85,6 +85,7 @@ def receipt_for(entry: Entry, arrival: Arrival) -> Receipt:
         attempts=entry.attempts.get(arrival.transfer.destination, 0) + 1,
         manner=arrival.manner,
         conflict=arrival.is_conflict,
+        scan=arrival.scan,
     )
 
 
@@ -210,7 +211,7 @@ class Settling:
         for receipt in entry.receipts.values():
             if [checksum.algorithm for checksum in receipt.checksums] == list(depot.algorithms):
                 return receipt.checksums
-        return hash_source(entry.file, depot.algorithms, _nothing)
+        return vouched(entry.file, depot.algorithms, depot.accepts, _nothing)
 
     def _announce(
         self, moves: Mapping[Entry, Arrival], outcomes: dict[Entry, Unsettled | None]

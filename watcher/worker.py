@@ -23,7 +23,7 @@ from watcher.activity import (
     FileReleased,
 )
 from watcher.backlog import SETTLING, Backlog, Entry
-from watcher.errors import DestinationDown, FileFault, SourceChanged
+from watcher.errors import DestinationDown, FileFault, ProducerMismatch, SourceChanged
 from watcher.ledger import Ledger
 from watcher.model import ArchivePath, Arrival, HeldBack, Receipt, Transfer
 from watcher.outage import Fault, Gate, Patience, Pulses, fault_of, words_of
@@ -61,7 +61,8 @@ class Desk:
             return
         entry.reason, entry.held_in = reason, lane
         source = system.plain(entry.file.path)
-        held = HeldBack(source, reason, mend, time.time(), destination)
+        mismatch = isinstance(error, ProducerMismatch)
+        held = HeldBack(source, reason, mend, time.time(), destination, mismatch)
         self.ledger.hold(held)
         self.activity.tell(FileHeldBack(held))
 

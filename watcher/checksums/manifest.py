@@ -16,7 +16,7 @@ import errno
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from weakref import WeakValueDictionary
 
 from watcher.checksums.entry import Entry
@@ -62,9 +62,10 @@ class Manifest:
         """
         return os.path.basename(place.relative).casefold() in self._names
 
-    def attach(self, part: str, place: ArchivePath, checksums: Sequence[Checksum]) -> bool:
+    def attach(
+        self, part: str, places: Iterable[ArchivePath], checksums: Sequence[Checksum]
+    ) -> None:
         """Attach nothing to the copy itself."""
-        return False
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Append the lines that are missing and correct those that aren't true, durably.

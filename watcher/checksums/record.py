@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from watcher.checksums.entry import Entry
@@ -33,16 +33,18 @@ class Record(Protocol):
     def reserves(self, place: ArchivePath) -> bool:
         """Tell whether the record needs this name itself: a file takes its conflict name then."""
 
-    def attach(self, part: str, place: ArchivePath, checksums: Sequence[Checksum]) -> bool:
+    def attach(
+        self, part: str, places: Iterable[ArchivePath], checksums: Sequence[Checksum]
+    ) -> ArchivePath | None:
         """Put what belongs inside a copy into it, before it is marked and flushed.
 
         Args:
             part: the copy, under its temporary name.
-            place: where it is to be published.
+            places: where it may be published, the best first.
             checksums: its checksums.
 
         Returns:
-            Whether the copy holds its name now, so that it must be published under it.
+            The place whose name the copy holds now, so that it must be published there.
 
         Raises:
             OSError: the destination's fault.
@@ -65,9 +67,10 @@ class Nothing:
         """Reserve nothing."""
         return False
 
-    def attach(self, part: str, place: ArchivePath, checksums: Sequence[Checksum]) -> bool:
+    def attach(
+        self, part: str, places: Iterable[ArchivePath], checksums: Sequence[Checksum]
+    ) -> None:
         """Attach nothing."""
-        return False
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Write nothing."""

@@ -42,9 +42,10 @@ class Sidecar:
         """Reserve nothing: a producer's sidecar keeps its name, and ours gives way."""
         return False
 
-    def attach(self, part: str, place: ArchivePath, checksums: Sequence[Checksum]) -> bool:
+    def attach(
+        self, part: str, places: Iterable[ArchivePath], checksums: Sequence[Checksum]
+    ) -> None:
         """Attach nothing to the copy itself."""
-        return False
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Write the sidecars that are missing, durably.

@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from watcher.checksums.entry import Entry
 from watcher.checksums.lines import parsed, written
@@ -54,20 +54,23 @@ class Stream:
         """Reserve nothing."""
         return False
 
-    def attach(self, part: str, place: ArchivePath, checksums: Sequence[Checksum]) -> bool:
+    def attach(
+        self, part: str, places: Iterable[ArchivePath], checksums: Sequence[Checksum]
+    ) -> ArchivePath | None:
         """Write the lines into a copy that is not published yet.
 
         Returns:
-            Whether the copy holds its name now, so that it must be published under it.
+            The place whose name the copy holds now, so that it must be published there.
 
         Raises:
             OSError: the destination's fault.
 
         """
-        if not self._survives(place):
-            return False
+        place = next((one for one in places if not os.path.lexists(one.path)), None)
+        if place is None or not self._survives(place):
+            return None
         self._put(part, place, checksums)
-        return True
+        return place
 
     def write(self, entries: Sequence[Entry]) -> None:
         """See to it that each copy has its lines; where that can't be, a sidecar.

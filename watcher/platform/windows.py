@@ -123,7 +123,7 @@ class Windows:
         return api.open_file(path, access, api.SHARE_READ, api.ATTRIBUTE_HIDDEN, api.CREATE_NEW)
 
     def write_stream(self, path: str, name: str, content: bytes) -> None:
-        """Write the alternate data stream `path:name`; it has its own sharing, so a part may be open."""
+        """Write the alternate data stream `path:name`; the part may be open, it is shared apart."""
         with open(f"{path}:{name}", "wb") as stream:
             stream.write(content)
             stream.flush()

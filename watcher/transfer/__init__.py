@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from watcher.checksums import Entry, Hashing, Record
 from watcher.destination import PartNames, Template
 from watcher.errors import CopyDiffers, DestinationDown, FileFault, SourceChanged
-from watcher.model import ArchivePath, Arrival, Checksum, FinishedFile, Manner, Transfer
+from watcher.header import scan_of
+from watcher.model import ArchivePath, Arrival, Checksum, FinishedFile, Manner, Scan, Transfer
 from watcher.platform import system
 from watcher.reach import Reach
 from watcher.transfer.places import (
@@ -28,6 +29,16 @@ from watcher.transfer.places import (
     keep_as_ours,
     make_folders,
     may_hold,
+)
+from watcher.transfer.producer import (
+    Accepts,
+    Promise,
+    accepts_none,
+    algorithms_for,
+    hold_to,
+    names_beside,
+    promises,
+    vouched,
 )
 from watcher.transfer.source import Moved, Source, hash_source, is_still
 
@@ -43,6 +54,8 @@ class Depot:
     algorithms: tuple[str, ...]
     parts: PartNames
     cleaned_by_others: bool = False
+    accepts: Accepts = accepts_none
+    """Tells which files a person took as they are, against their producer's checksum."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +66,10 @@ class _Shipment:
     part: str
     descriptor: int | None = None
     checksums: tuple[Checksum, ...] = ()
+    promises: tuple[Promise, ...] = ()
+    scan: Scan | None = None
+    named: ArchivePath | None = None
+    """Where it must be published, because the copy itself holds that name."""
     outcome: Arrival | Exception | None = None
 
     @property
@@ -60,7 +77,7 @@ class _Shipment:
         return self.transfer.file
 
     def arrived(self, place: ArchivePath, manner: Manner) -> None:
-        self.outcome = self.transfer.received(place, self.checksums, manner)
+        self.outcome = self.transfer.received(place, self.checksums, manner, self.scan)
 
 
 @dataclass(slots=True)
@@ -72,6 +89,8 @@ class _Batch:
     """Folders with a new name in them, to be flushed."""
     seen: set[str] = field(default_factory=set)
     """Folders that are known to exist."""
+    beside: dict[str, frozenset[str]] = field(default_factory=dict)
+    """What may be producers' checksum files, by the sources' folder."""
 
 
 def carry(transfers: Sequence[Transfer], depot: Depot, moved: Moved) -> list[Arrival | Exception]:
@@ -94,7 +113,7 @@ def carry(transfers: Sequence[Transfer], depot: Depot, moved: Moved) -> list[Arr
     parts = [os.path.join(t.place.parent, depot.parts.new()) for t in transfers]
     batch = _Batch(depot, moved, [_Shipment(t, p) for t, p in zip(transfers, parts, strict=True)])
     try:
-        for step in (_adopt, _prepare, _copy, _flush, _read_back, _publish):
+        for step in (_ask_producer, _adopt, _prepare, _copy, _flush, _read_back, _publish):
             _for_each(step, batch)
         _flush_folders(batch)
         _record(batch)
@@ -125,6 +144,20 @@ def _failed(shipment: _Shipment, error: Exception) -> None:
     _throw_away(shipment)
 
 
+def _ask_producer(batch: _Batch, shipment: _Shipment) -> None:
+    """See what checksums the producer left for it; it is compared with them when it is read."""
+    folder = os.path.dirname(shipment.file.path)
+    if folder not in batch.beside:
+        batch.beside[folder] = names_beside(folder)
+    shipment.promises = promises(shipment.file, batch.beside[folder])
+
+
+def _held(batch: _Batch, shipment: _Shipment, made: tuple[Checksum, ...]) -> tuple[Checksum, ...]:
+    """Hold what was read to what was promised; returns what goes on record of it."""
+    hold_to(shipment.promises, shipment.file, made, batch.depot.accepts)
+    return made[: len(batch.depot.algorithms)]
+
+
 def _adopt(batch: _Batch, shipment: _Shipment) -> None:
     """Take what is there already, if it is the same, instead of copying it again."""
     known = (*shipment.transfer.earlier, shipment.transfer.place)
@@ -132,7 +165,9 @@ def _adopt(batch: _Batch, shipment: _Shipment) -> None:
     found = [p for p in places if may_hold(p, shipment.file.fingerprint.size)]
     if not any(os.path.lexists(p.path) for p in known):
         return
-    shipment.checksums = hash_source(shipment.file, batch.depot.algorithms, batch.moved)
+    algorithms = algorithms_for(batch.depot.algorithms, shipment.promises)
+    made = hash_source(shipment.file, algorithms, batch.moved)
+    shipment.checksums = _held(batch, shipment, made)
     taken = candidates(batch.depot.record, shipment.transfer.place, shipment.checksums[0])
     for place in (*found, *taken):
         if _has(batch, place, shipment):
@@ -159,22 +194,28 @@ def _enter(batch: _Batch, place: ArchivePath) -> None:
 
 def _copy(batch: _Batch, shipment: _Shipment) -> None:
     """Copy and hash in one pass; then the source must still be what it was (R6)."""
-    file, hashing = shipment.file, Hashing(batch.depot.algorithms)
+    file = shipment.file
+    hashing = Hashing(algorithms_for(batch.depot.algorithms, shipment.promises))
     with Source(file) as source:
         shipment.descriptor = system.create_part(shipment.part)
-        for data in source:
+        for number, data in enumerate(source):
+            if not number:
+                shipment.scan = scan_of(data)
             hashing.update(data)
             _write(shipment.descriptor, data)
             batch.moved(len(data))
-    checksums = hashing.checksums()
+    checksums = _held(batch, shipment, hashing.checksums())
     if shipment.checksums and shipment.checksums != checksums:
         raise SourceChanged("changed while it was copied", path=file.path)
     shipment.checksums = checksums
     system.forget_cached(shipment.descriptor)
 
 
-def _flush(_batch: _Batch, shipment: _Shipment) -> None:
-    """Times, mark, flush, close; after an error the copy is thrown away, never flushed again."""
+def _flush(batch: _Batch, shipment: _Shipment) -> None:
+    """Streams, times, mark, flush, close; after an error it is thrown away, never flushed again."""
+    record, place = batch.depot.record, shipment.transfer.place
+    places = candidates(record, place, shipment.checksums[0])
+    shipment.named = record.attach(shipment.part, places, shipment.checksums)
     descriptor, shipment.descriptor = shipment.descriptor, None
     times = (shipment.file.fingerprint.mtime_ns, shipment.file.fingerprint.mtime_ns)
     if descriptor is not None:
@@ -193,7 +234,8 @@ def _read_back(batch: _Batch, shipment: _Shipment) -> None:
 def _publish(batch: _Batch, shipment: _Shipment) -> None:
     """Give it its name without replacing anything (R3, R4)."""
     place = shipment.transfer.place
-    for candidate in candidates(batch.depot.record, place, shipment.checksums[0]):
+    free = candidates(batch.depot.record, place, shipment.checksums[0])
+    for candidate in [shipment.named] if shipment.named else free:
         try:
             system.publish(shipment.part, candidate.path)
         except OSError as error:
@@ -210,6 +252,8 @@ def _publish(batch: _Batch, shipment: _Shipment) -> None:
         batch.folders.add(candidate.parent)
         shipment.arrived(candidate, Manner.COPIED)
         return
+    if shipment.named:
+        raise FileFault("its name was taken meanwhile; it is copied again", path=place.path)
     raise FileFault(
         "every name it could be kept under is taken",
         path=shipment.file.path,
@@ -289,4 +333,5 @@ __all__ = [
     "keep_as_ours",
     "make_folders",
     "may_hold",
+    "vouched",
 ]
