@@ -116,19 +116,49 @@ class Settling:
             For each file all its receipts, or why it is not settled.
 
         """
+        looks: Looks = {}
+        results: dict[Entry, tuple[Receipt, ...] | Unsettled] = {}
+        while entries:
+            outcomes, moves = self._plan(entries, looks)
+            results.update(self._settle(outcomes, moves))
+            entries = [entry for entry in entries if entry not in results]
+        return results
+
+    def _plan(
+        self, entries: Sequence[Entry], looks: Looks
+    ) -> tuple[dict[Entry, Unsettled | None], dict[Entry, Arrival]]:
+        """Look at everything once more, and find places for those that are to be renamed.
+
+        Returns:
+            What is known of each file, and the renames; a file whose place another of these
+            takes is not in there: its turn comes when that one is in place.
+
+        """
         outcomes: dict[Entry, Unsettled | None] = {}
         moves: dict[Entry, Arrival] = {}
-        looks: Looks = {}
+        taken: set[str] = set()
         for entry in entries:
             with _kept_in(outcomes, entry):
                 _look_at_source(entry.file)
                 self._look_at_copies(entry, looks)
                 if entry.renamed_into:
                     self._look_at(entry.renamed_into, looks)
-                    moves[entry] = self._plan_move(entry, entry.renamed_into)
+                    arrival = self._plan_move(entry, entry.renamed_into)
+                    place = arrival.place.path.casefold()
+                    if place in taken:
+                        del outcomes[entry]
+                    else:
+                        moves[entry] = arrival
+                        taken.add(place)
+        return outcomes, moves
+
+    def _settle(
+        self, outcomes: dict[Entry, Unsettled | None], moves: Mapping[Entry, Arrival]
+    ) -> dict[Entry, tuple[Receipt, ...] | Unsettled]:
+        """Announce, rename or remove, and write the last receipts."""
         self._announce(moves, outcomes)
         receipts: dict[Entry, Receipt] = {}
-        for entry in [e for e in entries if outcomes[e] is None]:
+        for entry in [e for e, unsettled in outcomes.items() if unsettled is None]:
             with _kept_in(outcomes, entry):
                 self._finish(entry, moves.get(entry))
                 if entry in moves:
@@ -136,9 +166,9 @@ class Settling:
         self._flush_folders([moves[entry] for entry in receipts])
         for entry in [e for e in moves if outcomes[e] is not None]:
             self._ledger.void(system.plain(entry.file.path), entry.renamed_into or "")
-        settled = [system.plain(e.file.path) for e in entries if outcomes[e] is None]
+        settled = [system.plain(e.file.path) for e in outcomes if outcomes[e] is None]
         self._ledger.settle(list(receipts.values()), settled)
-        return {e: outcomes[e] or _all_receipts(e, receipts.get(e)) for e in entries}
+        return {e: outcomes[e] or _all_receipts(e, receipts.get(e)) for e in outcomes}
 
     def reconcile(self) -> int:
         """After a crash between renaming a source and its receipt: write what is missing.
