@@ -190,11 +190,17 @@ class Reach:
             )
         self.cycles = found
 
-    def _try_to_write(self) -> None:
-        """Write, flush and remove a small file where experiments' folders are made."""
+    @property
+    def trial_folder(self) -> str:
+        """The deepest folder there is of those that all experiments share."""
         folder = self._base()
         while not self._is_folder(folder) and folder != self._template.fixed:
             folder = os.path.dirname(folder)
+        return folder
+
+    def _try_to_write(self) -> None:
+        """Write, flush and remove a small file where experiments' folders are made."""
+        folder = self.trial_folder
         self.sweep(folder)
         path = os.path.join(folder, self._parts.new())
         descriptor = system.create_part(path)
