@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from watcher.backlog import Entry
+from watcher.checksums import Entry as Line
 from watcher.errors import DestinationDown, FileFault, SourceChanged
 from watcher.ledger import Ledger
 from watcher.model import (
@@ -34,6 +36,7 @@ from watcher.transfer import (
     Depot,
     candidates,
     entry_of,
+    hash_copy,
     holds,
     is_still,
     keep_as_ours,
@@ -41,6 +44,8 @@ from watcher.transfer import (
     may_hold,
     vouched,
 )
+
+logger = logging.getLogger(__name__)
 
 
 class Unsettled(Exception):  # noqa: N818 - an outcome, not a defect
@@ -164,8 +169,9 @@ class Settling:
                 if entry in moves:
                     receipts[entry] = receipt_for(entry, moves[entry])
         self._flush_folders([moves[entry] for entry in receipts])
-        for entry in [e for e in moves if outcomes[e] is not None]:
-            self._ledger.void(system.plain(entry.file.path), entry.renamed_into or "")
+        for entry, arrival in moves.items():
+            if outcomes[entry] is not None:
+                self._take_back(receipt_for(entry, arrival))
         settled = [system.plain(e.file.path) for e in outcomes if outcomes[e] is None]
         self._ledger.settle(list(receipts.values()), settled)
         return {e: outcomes[e] or _all_receipts(e, receipts.get(e)) for e in outcomes}
@@ -183,8 +189,28 @@ class Settling:
                 self._ledger.settle([receipt], [receipt.source])
                 done += 1
             else:
-                self._ledger.void(receipt.source, receipt.destination)
+                self._take_back(receipt)
         return done
+
+    def _take_back(self, receipt: Receipt) -> None:
+        """Void a rename that was announced and not done.
+
+        Should something else have taken its name meanwhile, the line that was written for it has
+        to tell of that.
+        """
+        self._ledger.void(receipt.source, receipt.destination)
+        depot = self._depots.get(receipt.destination)
+        path, folder = system.native(receipt.path), system.native(receipt.folder)
+        place = ArchivePath(folder, folder, os.path.relpath(path, folder))
+        if depot is None or receipt.manner is Manner.ADOPTED:
+            return
+        try:
+            with self._at(depot.name):
+                if system.is_plain_file(os.lstat(path)):
+                    checksums = hash_copy(path, depot.algorithms, _nothing)
+                    depot.record.write([Line(place, checksums)])
+        except Unsettled as error:  # mostly: there is nothing, and the file comes again
+            logger.debug("the line of %r is left as it is: %s", receipt.path, error)
 
     def _look_at(self, name: str, looks: Looks) -> None:
         """Look at a destination, its marker and its mount, once for the batch."""

@@ -327,6 +327,7 @@ __all__ = [
     "candidates",
     "carry",
     "entry_of",
+    "hash_copy",
     "hash_source",
     "holds",
     "is_still",
