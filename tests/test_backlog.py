@@ -1,0 +1,163 @@
+"""What waits: its bound, its order, and who is woken."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from watcher.backlog import BATCH_FILES, LARGE, SETTLING, Backlog, Entry, Offer
+from watcher.model import Checksum, Fingerprint, FinishedFile, Manner, Receipt
+
+
+def entry(name: str, *, mtime: int = 1, size: int = 1, fresh: bool = True) -> Entry:
+    file = FinishedFile("/data", "RB1", "bluesky_scans", name, Fingerprint(size, mtime, "1"))
+    return Entry(file, 0.0, {}, fresh)
+
+
+def receipt(of: Entry, destination: str) -> Receipt:
+    checksum = Checksum("sha256", "00")
+    path, file = of.file.path, of.file
+    return Receipt(
+        *(path, "RB1", file.fingerprint, destination, "/there", "/", (checksum,)),
+        *(1.0, 1.0, 1, Manner.COPIED),
+    )
+
+
+def names(entries: list[Entry]) -> list[str]:
+    return [e.file.relative for e in entries]
+
+
+@pytest.fixture
+def backlog() -> Backlog:
+    return Backlog(["a", "b"], capacity=10)
+
+
+def test_what_does_not_fit_is_turned_away_and_said(backlog: Backlog):
+    """R12: memory is bounded; R9: and it is known that something was."""
+    offers = backlog.offer_all(entry(f"{n}") for n in range(11))
+    assert offers == [Offer.TAKEN] * 10 + [Offer.FULL]
+    assert len(backlog) == 10
+    assert backlog.has_dropped
+    assert backlog.is_crowded
+
+
+def test_versions_that_were_replaced_do_not_pile_up(backlog: Backlog):
+    """R12: a file that is finished again and again during an outage takes the room of one."""
+    for n in range(1000):
+        backlog.offer(entry("same", mtime=n))
+    lane = backlog._lanes["a"]
+    assert len(lane.small.fresh) <= 12
+    assert names(backlog.take("a", 0)) == ["same"]
+
+
+def test_versions_that_wait_for_later_do_not_pile_up(backlog: Backlog):
+    """R12: nor do those that were put back."""
+    for n in range(1000):
+        backlog.offer(one := entry("same", mtime=n))
+        backlog.later(one, "a", 1000.0)
+    assert len(backlog._lanes["a"].later) <= 12
+
+
+def test_fresh_before_old_and_the_oldest_first(backlog: Backlog):
+    """R8: nobody waits behind an old backlog, which goes in the order of its age."""
+    for name, mtime in (("young", 9), ("oldest", 1), ("middle", 5)):
+        backlog.offer(entry(name, mtime=mtime, fresh=False))
+    backlog.offer(entry("first hint", mtime=20))
+    backlog.offer(entry("second hint", mtime=10))
+    expected = ["first hint", "second hint", "oldest", "middle", "young"]
+    assert names(backlog.take("a", 0)) == expected
+
+
+def test_a_large_file_is_a_batch_of_its_own(backlog: Backlog):
+    """R8: the thread that leaves large files alone gets the small ones behind them."""
+    backlog.offer(entry("large", size=LARGE))
+    backlog.offer(entry("small"))
+    assert names(backlog.take("a", 0, large=False)) == ["small"]
+    assert backlog.take("a", 0, large=False) == []
+    assert names(backlog.take("a", 0)) == ["large"]
+
+
+def test_a_batch_is_bounded():
+    """R12: a batch is bounded, and never waits to be full."""
+    backlog = Backlog(["a"])
+    backlog.offer_all(entry(f"{n}") for n in range(BATCH_FILES + 5))
+    assert len(backlog.take("a", 0)) == BATCH_FILES
+    assert len(backlog.take("a", 0)) == 5
+
+
+def test_settling_gets_a_file_once_all_lanes_have_served_it(backlog: Backlog):
+    """R2: nothing is settled before every destination has it."""
+    one = entry("x")
+    backlog.offer(one)
+    backlog.received(one, receipt(one, "a"))
+    assert backlog.take(SETTLING, 0) == []
+    backlog.received(one, receipt(one, "b"))
+    assert backlog.take(SETTLING, 0) == [one]
+
+
+def test_a_newer_version_replaces_one_in_flight(backlog: Backlog):
+    """R6: what was taken of the older version is never settled, and its end drops nothing newer."""
+    old, new = entry("x", mtime=1), entry("x", mtime=2)
+    backlog.offer(old)
+    backlog.take("a", 0)
+    assert backlog.offer(new) is Offer.TAKEN
+    backlog.received(old, receipt(old, "a"))
+    backlog.received(old, receipt(old, "b"))
+    backlog.later(old, "a", 0)
+    assert backlog.take(SETTLING, 0) == []
+    assert not backlog.drop(old)
+    assert backlog.holds(new.file)
+    assert backlog.take("a", 0) == [new]
+
+
+def test_a_known_version_is_taken_once(backlog: Backlog):
+    """R9: hints and rescans may tell of a file as often as they like."""
+    assert backlog.offer(entry("x")) is Offer.TAKEN
+    assert backlog.offer(entry("x", fresh=False)) is Offer.KNOWN
+    assert len(backlog.take("a", 0)) == 1
+
+
+def test_a_receipt_of_a_destination_that_is_no_more_is_left_out(backlog: Backlog):
+    """R2: only destinations of the configuration count, and none is missed by it."""
+    one = entry("x")
+    one.receipts = {"gone": receipt(one, "gone"), "a": receipt(one, "a")}
+    backlog.offer(one)
+    assert set(one.receipts) == {"a"}
+    assert one.missing == {"b"}
+
+
+def test_hurry_makes_those_that_wait_ready_now(backlog: Backlog):
+    """R8: after an outage nobody waits for his own time."""
+    backlog.offer(one := entry("x"))
+    backlog.later(backlog.take("a", 0)[0], "a", 1000.0)
+    backlog.later(one, SETTLING, 1000.0)
+    assert backlog.take("a", 0) == []
+    backlog.hurry("a")
+    assert backlog.take("a", 0) == [one]
+    assert backlog.take(SETTLING, 0) == [one]
+
+
+@pytest.mark.parametrize("end", ["close", "wake", "offer", "later"])
+def test_who_waits_for_work_is_woken(backlog: Backlog, end: str):
+    """R8: by work, by the end, and by an outage of his destination."""
+    is_open, got = threading.Event(), list[list[Entry]]()
+    is_open.set()
+    thread = threading.Thread(
+        target=lambda: got.append(backlog.take("a", 60.0, is_open=is_open.is_set))
+    )
+    thread.start()
+    began = time.monotonic()
+    if end == "close":
+        backlog.close()
+    elif end == "wake":
+        is_open.clear()
+        backlog.wake("a")
+    elif end == "offer":
+        backlog.offer(entry("x"))
+    else:
+        backlog.later(entry("x"), "a", 0.05)
+    thread.join(10.0)
+    assert time.monotonic() - began < 5.0
+    assert [len(entries) for entries in got] == [int(end in {"offer", "later"})]
