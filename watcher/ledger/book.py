@@ -12,8 +12,8 @@ from watcher.ledger import rows, sql
 from watcher.ledger.database import Database, Step, Store
 from watcher.ledger.peek import Peek
 from watcher.ledger.rows import Waiting, key, receipt_of, version
-from watcher.ledger.search import matching
-from watcher.model import FinishedFile, HeldBack, Receipt
+from watcher.ledger.search import Checks, Wanted, matching
+from watcher.model import Checksum, FinishedFile, HeldBack, Receipt, Scan
 
 T = TypeVar("T")
 _PAGE = 500
@@ -218,16 +218,15 @@ class Ledger:
                 return receipt
         return None
 
-    def history(self, text: str = "", limit: int | None = None) -> Iterator[Receipt]:
+    def history(self, wanted: Wanted | str = "", limit: int | None = None) -> Iterator[Receipt]:
         """Yield receipts, the newest first; void ones are marked.
 
         Args:
-            text: a part of the source's or the copy's path (so also of the experiment), or a
-                checksum or its beginning, with or without its algorithm.
+            wanted: which; a text alone is `Wanted.text`.
             limit: how many at most.
 
         """
-        condition, arguments = matching(text)
+        condition, arguments = matching(Wanted(text=wanted) if isinstance(wanted, str) else wanted)
         statement = sql.HISTORY.format(filter=condition)
         last: tuple[float, float] = (math.inf, math.inf)
         left = math.inf if limit is None else limit
@@ -239,6 +238,74 @@ class Ledger:
             yield from (receipt for receipt, _ in page)
             left -= len(page)
             last = page[-1][0].archived_at, page[-1][1][-1]
+
+    def scans(self, receipts: Iterable[Receipt]) -> dict[str, Scan]:
+        """Return what is known of the scans of files, by their source."""
+        found: dict[str, Scan] = {}
+        for chunk in rows.chunks(receipts):
+            versions = {r.source: version(r.fingerprint) for r in chunk}
+            keys = [key(source) for source in versions]
+            for (source, fingerprint), scan in self._among(sql.SCANS, keys, rows.scan_of):
+                if versions.get(source) == fingerprint:
+                    found[source] = scan
+        return found
+
+    # What a person decided
+
+    def accept(self, file: FinishedFile, promised: Checksum, actual: Checksum, at: float) -> None:
+        """Record that a file is taken as it is, though its producer promised another checksum."""
+        row = (key(file.path), version(file.fingerprint), str(promised), str(actual), at)
+        self._store.write((sql.ACCEPT, [row]))
+
+    def accepted(self, file: FinishedFile, promised: Checksum) -> bool:
+        """Tell whether that was decided of this very version of a file."""
+        arguments = (key(file.path), version(file.fingerprint), str(promised))
+        return bool(self._store.read(sql.ACCEPTED, arguments, rows.first))
+
+    def resolutions(self, source: str) -> list[tuple[str, str, float]]:
+        """Return what was promised of a file, what it was taken as, and when; the newest first."""
+        return self._store.read(sql.RESOLVED, (key(source),), rows.whole)
+
+    # Verification
+
+    def to_check(self, wanted: Checks) -> tuple[int, int]:
+        """Count the copies that are to be read again, and their bytes."""
+        condition, arguments = wanted.condition
+        statement = sql.TO_CHECK.format(filter=condition)
+        every = (wanted.before, wanted.before, wanted.destination, *arguments)
+        return next(iter(self._store.read(statement, every, rows.whole)), (0, 0))
+
+    def checks(self, wanted: Checks) -> Iterator[tuple[int, Receipt]]:
+        """Yield the copies that are to be read again, each with its number.
+
+        Those that never were come first, then the oldest check.
+        """
+        condition, arguments = wanted.condition
+        last = 0
+        while page := self._store.read(
+            sql.UNCHECKED.format(filter=condition),
+            (last, wanted.before, wanted.destination, *arguments, _PAGE),
+            rows.numbered_receipt,
+        ):
+            yield from ((row[15], receipt) for receipt, row in page)
+            last = page[-1][1][15]
+        mark = (0.0, 0)
+        while page := self._store.read(
+            sql.CHECKED.format(filter=condition),
+            (*mark, wanted.before, wanted.before, wanted.destination, *arguments, _PAGE),
+            rows.numbered_receipt,
+        ):
+            yield from ((row[15], receipt) for receipt, row in page)
+            mark = page[-1][1][16], page[-1][1][15]
+
+    def checked(self, results: Sequence[tuple[int, float, str]]) -> None:
+        """Record when copies were read again, and what they were like: number, time, state."""
+        self._store.write((sql.VERIFIED, list(results)))
+
+    def names_below(self, destination: str, folder: str) -> set[str]:
+        """Return the paths, from an experiment's folder, of the copies that have valid receipts."""
+        arguments = (key(folder), destination)
+        return set(self._store.read(sql.NAMES_BELOW, arguments, os.fsdecode))
 
     # Held back
 
@@ -296,5 +363,6 @@ def _steps(receipts: Sequence[Receipt], state: int) -> tuple[Step, ...]:
     return (
         (sql.FILE, [rows.file_row(receipt) for receipt in receipts]),
         (sql.FOLDER, [(folder,) for folder in {key(receipt.folder) for receipt in receipts}]),
+        (sql.SCAN, [rows.scan_row(receipt, receipt.scan) for receipt in receipts if receipt.scan]),
         (sql.RECEIPT, [rows.receipt_row(receipt, state) for receipt in receipts]),
     )

@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from watcher.model import Checksum, Fingerprint, FinishedFile, HeldBack, Manner, Receipt
+from watcher.header import stamp_of
+from watcher.model import (
+    Checksum,
+    Fingerprint,
+    FinishedFile,
+    HeldBack,
+    Manner,
+    Receipt,
+    Scan,
+)
 from watcher.platform import system
 
 PENDING, VALID, VOID = 0, 1, 2
@@ -82,7 +91,21 @@ def held_of(source: bytes, since: float, words: str) -> HeldBack:
 
 def file_row(receipt: Receipt) -> Row:
     """Store the file that a receipt is for."""
-    return key(receipt.source), version(receipt.fingerprint), os.fsencode(receipt.experiment)
+    experiment, stamp = os.fsencode(receipt.experiment), stamp_of(receipt.source)
+    return key(receipt.source), version(receipt.fingerprint), experiment, stamp
+
+
+def scan_row(receipt: Receipt, scan: Scan) -> Row:
+    """Store what a file says of its scan; the file is there already."""
+    words = (scan.uid, scan.scan_id, scan.plan_name, json.dumps(scan.motors), scan.start_time)
+    return key(receipt.source), version(receipt.fingerprint), *words
+
+
+def scan_of(*row: Any) -> tuple[tuple[str, str], Scan]:  # noqa: ANN401
+    """Give it back, with the source and its version."""
+    source, fingerprint, uid, number, plan, motors, started = row
+    scan = Scan(uid, number, plan, tuple(json.loads(motors)), started)
+    return (_name(source), fingerprint), scan
 
 
 def receipt_row(receipt: Receipt, state: int) -> Row:

@@ -69,6 +69,41 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX receipt_pending ON receipt (id) WHERE state = 0;
     CREATE INDEX receipt_conflict ON receipt (id) WHERE conflict = 1;
     """,
+    """
+    -- The start time in the file's name, which the files of one scan share; empty if there is none.
+    ALTER TABLE file ADD COLUMN stamp TEXT NOT NULL DEFAULT '';
+    CREATE INDEX file_experiment ON file (experiment, stamp);
+
+    -- What a scan's text file says of its scan; motors is a JSON array.
+    CREATE TABLE scan (
+        file INTEGER PRIMARY KEY REFERENCES file,
+        uid TEXT NOT NULL,
+        number INTEGER,
+        plan TEXT NOT NULL,
+        motors TEXT NOT NULL,
+        started TEXT NOT NULL
+    );
+    CREATE INDEX scan_uid ON scan (uid);
+    CREATE INDEX scan_plan ON scan (plan);
+
+    -- Files that a person took as they are, though their producer promised another checksum.
+    CREATE TABLE resolved (
+        source BLOB NOT NULL,
+        fingerprint TEXT NOT NULL,
+        promised TEXT NOT NULL,
+        actual TEXT NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (source, fingerprint, promised)
+    ) WITHOUT ROWID;
+
+    -- When a copy was last read again, and what it was like then.
+    CREATE TABLE verified (
+        receipt INTEGER PRIMARY KEY REFERENCES receipt,
+        at REAL NOT NULL,
+        state TEXT NOT NULL
+    );
+    CREATE INDEX verified_at ON verified (at);
+    """,
 )
 """One script a version, in order; a script that was released is never changed again."""
 

@@ -1,8 +1,10 @@
-"""What a person types, as a condition on the history."""
+"""What a person asks of the history, as a condition on its rows."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from watcher.ledger import sql
 
@@ -10,11 +12,64 @@ _HEX = frozenset("0123456789abcdef")
 _SURELY_A_DIGEST = 32
 """Hexadecimal digits that no name has by chance (md5 has so many); these are found by index."""
 
+Condition = tuple[str, tuple[object, ...]]
 
-def matching(text: str) -> tuple[str, tuple[object, ...]]:
-    """Return the condition for rows that `text` finds, and its arguments."""
-    if not text:
-        return "", ()
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which receipts are wanted; what is empty excludes nothing."""
+
+    text: str = ""
+    """A part of the source's or the copy's path, or a checksum or its beginning, with or without
+    its algorithm."""
+    uid: str = ""
+    """A scan's uid, or its beginning: the fit and the plot of that scan too."""
+    plan: str = ""
+    """The name of a plan: all files of its scans."""
+    experiment: str | None = None
+    since: float | None = None
+    """In seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """Which copies are to be read again."""
+
+    destination: str
+    before: float
+    """Those that were neither archived nor read again since then."""
+    experiment: str | None = None
+
+    @property
+    def condition(self) -> Condition:
+        """The condition for their rows."""
+        if self.experiment is None:
+            return "", ()
+        return sql.IN_EXPERIMENT, (os.fsencode(self.experiment),)
+
+
+def matching(wanted: Wanted) -> Condition:
+    """Return the condition for rows that are wanted, and its arguments."""
+    conditions = list(_conditions(wanted))
+    statement = " ".join(condition for condition, _ in conditions)
+    return statement, tuple(value for _, values in conditions for value in values)
+
+
+def _conditions(wanted: Wanted) -> Iterator[Condition]:
+    if wanted.since is not None:
+        yield "AND archived_at >= ?", (wanted.since,)
+    if wanted.experiment is not None:
+        yield sql.IN_EXPERIMENT, (os.fsencode(wanted.experiment),)
+    if wanted.uid:
+        uid, end = wanted.uid.lower(), f"{wanted.uid.lower()}~"
+        yield sql.OF_UID, (uid, end, uid, end)
+    if wanted.plan:
+        yield sql.OF_PLAN, (wanted.plan, wanted.plan)
+    if wanted.text:
+        yield _with_text(wanted.text)
+
+
+def _with_text(text: str) -> Condition:
     digest = text.rpartition(":")[2].lower()
     if not digest or not _HEX.issuperset(digest):
         return f"AND ({sql.BY_NAME})", _names(text)

@@ -31,7 +31,14 @@ HELD_COUNT = "SELECT count(*) FROM held"
 
 # Receipts
 
-FILE = "INSERT INTO file (source, fingerprint, experiment) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+FILE = """
+    INSERT INTO file (source, fingerprint, experiment, stamp) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO NOTHING
+"""
+SCAN = """
+    INSERT OR REPLACE INTO scan (file, uid, number, plan, motors, started)
+    VALUES ((SELECT id FROM file WHERE source = ? AND fingerprint = ?), ?, ?, ?, ?, ?)
+"""
 FOLDER = "INSERT INTO folder (path) VALUES (?) ON CONFLICT DO NOTHING"
 RECEIPT = """
     INSERT INTO receipt (file, destination, folder, name, algorithm, digest, more,
@@ -95,9 +102,12 @@ RECEIPT_AT = f"""
     WHERE folder.path = ? AND name = ? AND destination = ? AND state = 1
     ORDER BY archived_at DESC LIMIT 1
 """
+# What still waits was killed between its last receipt and its end: it is to be settled once more.
 ARCHIVED = """
     SELECT source, fingerprint, destination FROM file
     CROSS JOIN receipt ON receipt.file = file.id WHERE state = 1 AND source IN ({marks})
+    AND NOT EXISTS (SELECT 1 FROM waiting AS w WHERE w.source = file.source
+                    AND w.fingerprint = file.fingerprint)
 """
 
 # History
@@ -115,6 +125,58 @@ OR_CHECKSUM = "OR digest GLOB ? OR more LIKE ?"
 BY_DIGEST = """
     receipt.id IN (SELECT id FROM receipt WHERE digest >= ? AND digest < ?
                    UNION SELECT id FROM receipt WHERE more <> '' AND more LIKE ?)
+"""
+
+# The plus keeps the rows in the order of time, so that the newest are found first.
+IN_EXPERIMENT = "AND +receipt.file IN (SELECT id FROM file WHERE experiment = ?)"
+# A fit and a plot say nothing of their scan: they are known by the start time in their names.
+OF_SCANS = """
+    AND receipt.id IN (SELECT receipt.id FROM receipt WHERE file IN (
+        SELECT file FROM scan WHERE {which}
+        UNION
+        SELECT mate.id FROM scan JOIN file ON file.id = scan.file
+        JOIN file AS mate ON mate.experiment = file.experiment AND mate.stamp = file.stamp
+        WHERE {which} AND mate.stamp <> '' AND NOT EXISTS (
+            SELECT 1 FROM scan AS other WHERE other.file = mate.id AND other.uid <> scan.uid)))
+"""
+OF_UID = OF_SCANS.format(which="scan.uid >= ? AND scan.uid < ?")
+OF_PLAN = OF_SCANS.format(which="scan.plan = ?")
+SCANS = """
+    SELECT source, fingerprint, uid, number, plan, motors, started FROM file
+    CROSS JOIN scan ON scan.file = file.id WHERE source IN ({marks})
+"""
+
+# What a person decided
+
+ACCEPT = "INSERT OR REPLACE INTO resolved VALUES (?, ?, ?, ?, ?)"
+ACCEPTED = "SELECT 1 FROM resolved WHERE source = ? AND fingerprint = ? AND promised = ?"
+RESOLVED = "SELECT promised, actual, at FROM resolved WHERE source = ? ORDER BY at DESC"
+
+# Verification: those that were never read again first, then the oldest check
+
+_CHECKED = "archived_at < ? AND destination = ? AND state = 1 {filter}"
+UNCHECKED = f"""
+    {RECEIPTS} WHERE receipt.id > ? AND {_CHECKED}
+    AND NOT EXISTS (SELECT 1 FROM verified WHERE verified.receipt = receipt.id)
+    ORDER BY receipt.id LIMIT ?
+"""
+CHECKED = f"""
+    SELECT {COLUMNS}, at FROM verified CROSS JOIN receipt ON receipt.id = verified.receipt
+    CROSS JOIN file ON file.id = receipt.file CROSS JOIN folder ON folder.id = receipt.folder
+    WHERE (at, verified.receipt) > (?, ?) AND at < ? AND {_CHECKED}
+    ORDER BY at, verified.receipt LIMIT ?
+"""
+TO_CHECK = f"""
+    SELECT count(*), coalesce(sum(CAST(fingerprint AS INTEGER)), 0)
+    FROM receipt CROSS JOIN file ON file.id = receipt.file
+    LEFT JOIN verified ON verified.receipt = receipt.id
+    WHERE coalesce(at, 0) < ? AND {_CHECKED}
+"""
+VERIFIED = "INSERT OR REPLACE INTO verified (receipt, at, state) VALUES (?, ?, ?)"
+LAST_VERIFIED = "SELECT at, state FROM verified WHERE receipt = ?"
+NAMES_BELOW = """
+    SELECT name FROM folder CROSS JOIN receipt ON receipt.folder = folder.id
+    WHERE folder.path = ? AND destination = ? AND state = 1
 """
 
 # Conflicts and totals
