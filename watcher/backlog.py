@@ -10,13 +10,14 @@ What doesn't fit is dropped: the file is still finished on disk, and a rescan br
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import heapq
 import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from watcher.model import FinishedFile, Receipt
@@ -29,6 +30,11 @@ BATCH_FILES = 128
 BATCH_SIZE = 32 << 20
 LARGE = 8 << 20
 """Bytes from which a file is a batch of its own."""
+WORTH_SHARING = 64
+"""Small files that must be ready for each batch that is under way, before another is begun: many
+threads with tiny batches get in each other's way, and flush what one batch would flush once."""
+SLOW = 1.0
+"""Seconds after which a batch under way keeps nobody else from beginning one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +92,9 @@ class _Queue:
                 return entry
         return None
 
+    def __len__(self) -> int:
+        return len(self.fresh) + len(self.old)
+
     def sweep(self) -> None:
         self.fresh = deque(entry for entry in self.fresh if not entry.is_gone)
         self.old = [waiting for waiting in self.old if not waiting[2].is_gone]
@@ -96,7 +105,13 @@ class _Lane:
     def __init__(self, lock: threading.RLock) -> None:
         self.small, self.large = _Queue(), _Queue()
         self.later: list[tuple[float, int, Entry]] = []
+        self.begun: dict[int, float] = {}
+        """When each thread took the small files that it is at now."""
         self.changed = threading.Condition(lock)
+
+    def is_worth_it(self, now: float) -> bool:
+        """Tell whether enough small files are ready to begin another batch beside those begun."""
+        return len(self.small) >= WORTH_SHARING * sum(now - at < SLOW for at in self.begun.values())
 
     def sweep(self) -> None:
         self.small.sweep()
@@ -135,10 +150,11 @@ class Backlog:
         """Return how many entries are in memory."""
         return len(self._entries)
 
-    def offer_all(self, entries: Iterable[Entry]) -> list[Offer]:
-        """Take entries in, together, as `offer` does."""
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Let all that is done inside be seen at once, so that it is taken as one batch."""
         with self._lock:
-            return [self.offer(entry) for entry in entries]
+            yield
 
     def offer(self, entry: Entry) -> Offer:
         """Take an entry in, unless this version is known or there is no room."""
@@ -188,15 +204,20 @@ class Backlog:
         deadline = time.monotonic() + timeout
         queues = self._lanes[lane]
         with self._lock:
+            queues.begun.pop(threading.get_ident(), None)
             while not self._is_closed and is_open():
                 self._bring_back(queues)
                 if large and (entry := queues.large.pop()):
                     return [entry]
-                if batch := self._batch(queues.small):
+                now = time.monotonic()
+                if queues.is_worth_it(now) and (batch := self._batch(queues.small)):
+                    queues.begun[threading.get_ident()] = now
                     return batch
                 due = queues.later[0][0] if queues.later else deadline
-                wait = min(due, deadline) - time.monotonic()
-                if wait <= 0 and deadline <= time.monotonic():
+                if len(queues.small):
+                    due = min(due, now + SLOW)
+                wait = min(due, deadline) - now
+                if deadline <= now:
                     return []
                 queues.changed.wait(max(wait, 0.0))
             return []

@@ -197,7 +197,9 @@ class Lane:
                 self._desk.activity.tell(
                     ConflictKept(receipt.source, receipt.destination, receipt.path)
                 )
-            self._desk.backlog.received(entry, receipt)
+        with self._desk.backlog.together():
+            for entry, receipt in arrived:
+                self._desk.backlog.received(entry, receipt)
         failed = [(e, r) for e, r in pairs if isinstance(r, Exception)]
         _Failures(self._desk, self._depot.name, self._depot.name).judge(failed)
 

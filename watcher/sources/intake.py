@@ -237,11 +237,12 @@ class Intake:
             cycles = self._cycles() if new else {}
             marked = {f.path: _marked_at(f) for f in new}
             self._ledger.admit([(f, marked[f.path], cycles) for f in new])
-            for file in files:
-                waiting = known.get(file.path) or Waiting(None, {}, {})
-                entry = self._entry(file, waiting, marked.get(file.path), cycles, is_fresh)
-                if self._backlog.offer(entry) is Offer.FULL and is_fresh:
-                    logger.debug("the backlog is full; a rescan brings %s back", file.path)
+            with self._backlog.together():
+                for file in files:
+                    waiting = known.get(file.path) or Waiting(None, {}, {})
+                    entry = self._entry(file, waiting, marked.get(file.path), cycles, is_fresh)
+                    if self._backlog.offer(entry) is Offer.FULL and is_fresh:
+                        logger.debug("the backlog is full; a rescan brings %s back", file.path)
             return [f for f in new if f.path not in known]
 
     def _entry(
