@@ -25,6 +25,10 @@ _PART = (".watcher-", ".part")
 """How the names of temporary files begin and end."""
 _LONGEST_NAME = 255
 """Bytes that a file name may have, on all file systems that matter here."""
+_LONGEST_SUFFIX = 64
+"""Bytes of a suffix that a conflict name keeps; the longest digest and a stem fit beside it."""
+_LAST_SECOND = 253_370_764_800
+"""The beginning of the year 9999, and so the last one that a folder is named for."""
 
 
 def looks_like_windows(path: str) -> bool:
@@ -123,8 +127,8 @@ class Template:
         """
         if self._cycle is not None and cycle is None:
             raise LookupError(f"no cycle is known for {self.text}")
-        year = str(time.localtime(file.fingerprint.mtime_ns / 1e9).tm_year)
         values = {"{experiment}": file.experiment, "{cycle}": cycle or ""}
+        year = _year(file) if any("{year}" in s for s in self.segments) else ""
         written = [values.get(s, s.replace("{year}", year)) for s in self.segments]
         folder = self._join(s for s in written if s)
         fixed = self.fixed if self._cycle is None else self._join(written[: self._cycle + 1])
@@ -132,6 +136,12 @@ class Template:
 
     def _join(self, segments: Iterable[str]) -> str:
         return system.native(os.path.join(self.anchor, *segments))
+
+
+def _year(file: FinishedFile) -> str:
+    """Return the year of its modification; times out of any calendar count as its nearest end."""
+    seconds = file.fingerprint.mtime_ns // 10**9
+    return str(time.localtime(min(max(seconds, 0), _LAST_SECOND)).tm_year)
 
 
 def _check_segments(segments: tuple[str, ...]) -> None:
@@ -162,7 +172,7 @@ def conflict_names(name: str, checksum: Checksum) -> Iterator[str]:
 
 def _with_digits(name: str, digits: str) -> str:
     stem, suffix = os.path.splitext(name)
-    if len(os.fsencode(suffix)) > _LONGEST_NAME // 2:
+    if len(os.fsencode(suffix)) > _LONGEST_SUFFIX:
         stem, suffix = name, ""
     while len(os.fsencode(f"{stem}.{digits}{suffix}")) > _LONGEST_NAME:
         stem = stem[:-1]
