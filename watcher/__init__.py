@@ -10,6 +10,8 @@ One flow, left to right; a room (a module or a package) knows only what stands b
     cli          one file a command, wiring only
     inquiry      what would happen, and what became of a file: answers without a watcher
     verification whether the copies still are what was recorded
+    diagnosis    everything that could go wrong at the next boot
+    trial        a test file that goes all the way through
     daemon       puts the parts together; the order of starting and stopping
     config       YAML to frozen models; no room below sees them
     sources      observer (hints), rescan (the walk), intake (both become a backlog, cycles fixed)

@@ -14,7 +14,7 @@ from watcher.cli.exits import Exit, exit_for
 from watcher.errors import WatcherError
 from watcher.platform import system
 
-COMMANDS = ("run", "rescan", "status", "check", "why", "init", "demo")
+COMMANDS = ("run", "rescan", "status", "check", "doctor", "why", "init", "demo")
 """In the order in which `--help` shows them; each is a module of its own."""
 
 
@@ -44,6 +44,7 @@ def _top(
                 watcher run               watch, with a live dashboard
     To look:    watcher status            from another console
                 watcher check             one line for Nagios
+                watcher doctor            what could go wrong at the next boot
                 watcher why FILE          what became of a file, or what holds it back
     To try:     watcher demo              a whole instrument in a temporary folder
     """  # noqa: D301 - click's mark for a paragraph that keeps its lines
