@@ -1,0 +1,170 @@
+"""What the command promises: exit codes, plain errors, a dry run that touches nothing, a clean end."""
+
+import signal
+import time
+
+import pytest
+
+from tests.harness import Instrument, wait_until
+from tests.platforms import on_posix
+from tests.rules.evidence import SCANS, away, everything, launch, log_lines, stopped
+
+
+@pytest.fixture
+def instrument(tmp_path):
+    with Instrument(tmp_path) as instrument:
+        yield instrument
+
+
+@pytest.mark.parametrize("second", [["run", "--headless"], ["rescan"]])
+def test_R2_a_second_watcher_on_the_same_state_folder_ends_at_once(instrument, second):
+    """R2: one watcher a state folder; the second says so and ends with 3, the first goes on."""
+    instrument.start()
+    began = time.monotonic()
+    done = instrument.run(*second)
+    assert done.returncode == 3
+    assert time.monotonic() - began < 10
+    said = done.stdout + done.stderr
+    assert "another watcher already runs on this state folder" in said
+    assert str(instrument.state) in said
+    assert "Traceback" not in said
+    instrument.finish(f"RB1/{SCANS}/scan.txt")
+    instrument.wait_until(lambda: not instrument.sources())
+    stopped(instrument)
+
+
+def test_a_rescan_tells_by_its_exit_code_whether_something_stayed(instrument):
+    """R11: 0 when all is archived, unfinished files or not; 1 when something had to stay."""
+    instrument.write(f"RB1/{SCANS}/unfinished.txt")
+    assert instrument.run("rescan").returncode == 0
+    instrument.finish(f"RB1/{SCANS}/scan.txt")
+    with away(instrument.share):
+        done = instrument.run("rescan")
+        assert done.returncode == 1
+        assert "left behind 1" in done.stdout
+    done = instrument.run("rescan")
+    assert done.returncode == 0
+    assert "archived 1, left behind 0" in done.stdout
+    assert list(instrument.sources()) == [f"RB1/{SCANS}/unfinished.txt"]
+
+
+BAD = {
+    "unknown key": ({"destinaitons": []}, "destinaitons"),
+    "wrong type": ({"workers": "many"}, "workers"),
+    "no duration": ({"rescan_interval": "soon"}, "rescan_interval"),
+    "nowhere": ({"destinations": []}, "destinations"),
+    "nested": ({"retry": {"initial": "1s", "maximal": "2s"}}, "maximal"),
+    "unknown word": ({"destinations": [{"name": "a", "path": "/x/{rb}/{experiment}"}]}, "rb"),
+    "unknown algorithm": ({"checksums": {"algorithm": "crc0"}}, "crc0"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_configuration_is_refused_with_file_and_key(instrument, case):
+    """R11: exit code 2, the file and the key, and never a traceback."""
+    settings, key = BAD[case]
+    instrument.configure(**settings)
+    done = instrument.run("rescan")
+    said = done.stdout + done.stderr
+    assert done.returncode == 2, said
+    assert str(instrument.config_file) in said
+    assert key in said
+    assert "Traceback" not in said
+    assert not instrument.state.exists()
+
+
+@pytest.mark.parametrize("text", [None, "{", "- a list", "", "\0", "a: &x [*x]"])
+def test_a_file_that_is_no_configuration_is_refused(instrument, text):
+    """R11: a missing, broken or empty file is named, with exit code 2."""
+    instrument.config_file.unlink()
+    if text is not None:
+        instrument.config_file.write_text(text, encoding="utf-8")
+    done = instrument.run("run", "--headless")
+    said = done.stdout + done.stderr
+    assert done.returncode == 2, said
+    assert str(instrument.config_file) in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("arguments", [["frobnicate"], ["run", "--frobnicate"], ["why"]])
+def test_wrong_usage_ends_with_2(instrument, arguments):
+    """R11: what isn't understood is said, with exit code 2."""
+    done = instrument.run(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_R1_a_dry_run_touches_nothing_at_all(instrument):
+    """R1: no file, folder, lock or time changes, without a state folder and with a ledger."""
+    instrument.finish(f"RB1/{SCANS}/archived.txt")
+    instrument.write(f"RB1/{SCANS}/unfinished.txt")
+    for _ in range(2):
+        instrument.finish(f"RB2/{SCANS}/scan.txt")
+        before = everything(instrument.folder)
+        done = instrument.run("rescan", "--dry-run")
+        assert done.returncode == 0
+        assert everything(instrument.folder) == before
+        assert str(instrument.archived("RB2", "scan.txt")) in done.stdout
+        assert str(instrument.cached("RB2", "scan.txt")) in done.stdout
+        assert "unfinished.txt" in done.stdout
+        assert instrument.run("rescan").returncode == 0
+    assert not (instrument.root / "RB1" / SCANS / "archived.txt").exists()
+
+
+def test_R1_asking_touches_nothing_at_all(instrument):
+    """R1: status and why leave no trace, whether there was a watcher or never one."""
+    instrument.finish(f"RB1/{SCANS}/scan.txt")
+    for _ in range(2):
+        before = everything(instrument.folder)
+        name = str(instrument.root / "RB1" / SCANS / "scan.txt")
+        for arguments in (["status"], ["status", "--json"], ["why", name]):
+            assert instrument.run(*arguments).returncode == 0
+        assert everything(instrument.folder) == before
+        assert instrument.run("rescan").returncode == 0
+
+
+def test_a_dry_run_works_beside_a_running_watcher(instrument):
+    """R1: whoever only looks needs no lock, and doesn't disturb the one who works."""
+    instrument.start()
+    assert instrument.run("rescan", "--dry-run").returncode == 0
+    instrument.finish(f"RB1/{SCANS}/scan.txt")
+    instrument.wait_until(lambda: not instrument.sources())
+    stopped(instrument)
+
+
+@on_posix
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_signal_ends_it_cleanly(instrument, name):
+    """R5: exit code 0, the signal in the log, the lock free, nothing left half done."""
+    instrument.finish(f"RB1/{SCANS}/scan.txt")
+    watcher = instrument.start()
+    watcher.process.send_signal(getattr(signal, name))
+    wait_until(lambda: not watcher.is_running, 10)
+    assert watcher.process.returncode == 0, watcher.output
+    assert "Traceback" not in watcher.output
+    assert any(f"stopping: {name}" in line for line in log_lines(instrument))
+    assert instrument.status()["running"] is False
+    assert instrument.run("rescan").returncode == 0
+
+
+@on_posix
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_signal_while_it_starts_ends_it_too(instrument, name):
+    """R8: asked to end before it is ready, it ends within seconds and says no traceback."""
+    with away(instrument.share):
+        watcher = launch(instrument)
+        wait_until(lambda: " starts on " in watcher.output)
+        watcher.process.send_signal(getattr(signal, name))
+        wait_until(lambda: not watcher.is_running, 10)
+    assert watcher.process.returncode == 0, watcher.output
+    assert "Traceback" not in watcher.output
+
+
+def test_a_killed_watcher_leaves_no_lock(instrument):
+    """R5: after a kill the next one starts at once, and status says that none runs meanwhile."""
+    instrument.start()
+    instrument.kill()
+    status = instrument.status()
+    assert status["running"] is False
+    instrument.start()
+    stopped(instrument)
