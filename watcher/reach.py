@@ -58,7 +58,7 @@ class Reach:
         self._below_root = below_root
         self._is_watched = is_watched
         self._apart: str | None = None
-        self._mount: str | None = None
+        self._mount = ""
         self.cycles: tuple[str, ...] = () if cycle == LATEST else (cycle,)
         """The cycles that were there when any were last seen, the newest first."""
         self.volume: int | None = None
@@ -165,12 +165,13 @@ class Reach:
         return base or self._template.fixed
 
     def _look_at_mount(self, fixed: str) -> None:
-        if self._mount is None:
-            self._mount = _mount_point_above(fixed)
-        elif self._mount and not system.is_mount_point(self._mount):
+        """Refuse what lies above the deepest mount that was ever seen there (R2)."""
+        mount = _mount_point_above(fixed)
+        if len(mount) < len(self._mount):
             raise DestinationDown(
                 f"{self._mount} was a mount point and is a bare folder now", mend="mount it again"
             )
+        self._mount = mount
 
     def _look_for_cycles(self) -> None:
         parent = self._template.cycles
@@ -181,8 +182,8 @@ class Reach:
                     mend="make it, or correct `cycle`",
                 )
             return
-        names = cycles_in(os.listdir(parent))
-        found = tuple(n for n in names if self._is_folder(os.path.join(parent, n)))
+        with os.scandir(parent) as entries:  # which tells folders without asking for each
+            found = tuple(cycles_in([entry.name for entry in entries if entry.is_dir()]))
         if not found:
             raise DestinationDown(
                 f"there is no folder cycle_YY_N in {system.plain(parent)}",

@@ -1,0 +1,140 @@
+"""Whether a destination can be used: looked at, never made."""
+
+import errno
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.depots import CYCLE, Store
+from tests.faulty import fails, faulty
+from watcher.destination import PartNames
+from watcher.errors import DestinationDown
+from watcher.reach import Reach
+
+as_root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounts need root"
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path, below="{cycle}/auto/{experiment}")
+
+
+def below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_the_newest_cycle_is_seen_and_a_new_one_as_soon_as_it_is_there(store):
+    """R10: earlier ones are known too, the newest first."""
+    (store.folder / "cycle_26_10").mkdir()
+    (store.folder / "cycle_27_1").write_text("no folder")
+    store.reach.look()
+    assert store.reach.cycles == ("cycle_26_10", CYCLE)
+    (store.folder / "cycle_26_11").mkdir()
+    store.reach.look()
+    assert store.reach.cycles[0] == "cycle_26_11"
+
+
+def test_without_any_cycle_it_is_down_and_none_is_made(store):
+    (store.folder / CYCLE).rmdir()
+    with pytest.raises(DestinationDown, match="cycle_YY_N"):
+        store.reach.probe(True)
+    assert below(store.folder) == []
+
+
+def test_the_last_cycles_are_remembered_through_an_outage(store, tmp_path):
+    store.reach.look()
+    store.folder.rename(tmp_path / "away")
+    with pytest.raises(DestinationDown):
+        store.reach.look()
+    assert store.reach.cycles == (CYCLE,)
+
+
+@pytest.mark.parametrize("cycle", [CYCLE, "special"])
+def test_a_fixed_cycle_must_be_there(store, cycle):
+    reach = Reach(store.template, store.parts, cycle=cycle)
+    assert reach.cycles == (cycle,)
+    if cycle == CYCLE:
+        reach.probe(True)
+    else:
+        with pytest.raises(DestinationDown, match="special"):
+            reach.probe(True)
+    assert below(store.folder) == [CYCLE]
+
+
+def test_the_fixed_part_is_never_made(store, tmp_path):
+    store.folder.rename(tmp_path / "away")
+    with pytest.raises(DestinationDown) as caught:
+        store.reach.probe(True)
+    assert caught.value.mend
+    assert not store.folder.exists()
+
+
+def test_below_a_data_root_it_is_made_but_not_the_root(tmp_path):
+    root = tmp_path / "data"
+    store = Store(root, "Export only", below="{experiment}", below_root=str(root))
+    with pytest.raises(DestinationDown):
+        store.reach.look()
+    root.mkdir()
+    store.reach.look()
+    assert below(root) == ["Export only"]
+
+
+def test_without_its_marker_it_is_down(tmp_path):
+    """The folder below a share that isn't mounted looks like the share."""
+    store = Store(tmp_path, below="{experiment}", marker="THIS_IS_THE_SHARE")
+    with pytest.raises(DestinationDown, match="THIS_IS_THE_SHARE"):
+        store.reach.probe(True)
+    (store.folder / "THIS_IS_THE_SHARE").touch()
+    store.reach.probe(True)
+
+
+@as_root
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_mount_that_goes_leaves_a_folder_that_is_not_used(tmp_path, when):
+    """R2: whether it was mounted before or after the first look."""
+    store = Store(tmp_path, below="{experiment}")
+    if when == "after":
+        store.reach.look()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", store.folder], check=True)
+    try:
+        store.reach.probe(True)
+    finally:
+        subprocess.run(["umount", store.folder], check=True)
+    with pytest.raises(DestinationDown, match="mount"):
+        store.reach.probe(True)
+    assert below(store.folder) == []
+
+
+def test_trying_to_write_leaves_nothing_and_makes_nothing(store):
+    """R5: also what an earlier life left there is gone."""
+    (store.folder / CYCLE / PartNames("host", "state").new()).touch()
+    store.reach.probe(True)
+    assert below(store.folder) == [CYCLE]
+
+
+@pytest.mark.parametrize("operation", ["create_part", "remove_part"])
+def test_a_destination_that_denies_is_told(store, operation):
+    with (
+        faulty(**{operation: {1: fails(errno.EACCES)}}),
+        pytest.raises(PermissionError),
+    ):
+        store.reach.probe(True)
+
+
+@as_root
+def test_a_full_disk_is_told(tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", folder], check=True)
+    try:
+        store = Store(tmp_path, below="{experiment}")
+        (folder / "filler").write_bytes(b"1" * 8192)
+        with pytest.raises(OSError, match="space"):
+            store.reach.probe(True)
+        assert below(folder) == ["filler"]
+    finally:
+        subprocess.run(["umount", folder], check=True)
