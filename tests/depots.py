@@ -60,7 +60,7 @@ def rewrite(path: str, content: bytes) -> None:
 class Store:
     """A destination: `folder/<cycle>/<experiment>/...`, or without the cycle."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         folder: Path,
         name: str = "archive",
