@@ -36,6 +36,7 @@ lint: $(COMPLETE) ## style, types, and which room may import which
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(PY) -m mypy --platform $(if $(filter Windows_NT,$(OS)),linux,win32)
 	$(dir $(PY))lint-imports --no-logo --no-cache
 
 format: $(COMPLETE) ## bring all code into the project's style
