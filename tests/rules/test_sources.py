@@ -3,6 +3,7 @@
 import os
 import threading
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -181,17 +182,27 @@ def rewrite(path: Path, versions: int) -> None:
     """Write one version after the other under one name, in pieces, each marked when it is whole."""
     for number in range(versions):
         letter = bytes([65 + number % 26])
-        try:
-            path.chmod(0o644)
-        except FileNotFoundError:
-            path.touch()
-        with open(path, "wb", buffering=0) as file:
+        with wait_until(lambda: opened(path)) as file:
             for _ in range(10):
                 file.write(letter * (SIZE // 10))
         try:
             path.chmod(0o444)
         except FileNotFoundError:  # the version before it was taken just now, and this one with it
             continue
+
+
+def opened(path: Path) -> IO[bytes] | None:
+    """Make a file writable and open it; None while it is read, where that keeps writers out."""
+    try:
+        path.chmod(0o644)
+    except FileNotFoundError:
+        path.touch()
+    except PermissionError:
+        return None
+    try:
+        return open(path, "wb", buffering=0)
+    except PermissionError:
+        return None
 
 
 def test_R6_what_is_archived_is_always_one_whole_version(instrument):
