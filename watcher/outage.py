@@ -37,12 +37,19 @@ class Fault(enum.Enum):
 
 
 _WINERRORS = {
-    Fault.OUTAGE: {3, 21, 51, 53, 54, 55, 58, 59, 64, 65, 67, 71, 121, 170, 1117, 1130, 1167, 1203}
-    | {1219, 1222, 1231, 1232, 1233, 1236, 1265, 1311, 1326, 1792, 2250, 2404},
+    Fault.OUTAGE: {
+        *(3, 15, 20, 21, 22, 23, 31, 1005, 1006, 1117, 1167, 1392, 1393),  # the drive, or its disk
+        *(51, 53, 54, 55, 56, 57, 58, 59, 60, 64, 66, 67, 68, 69, 70, 71, 88),  # the share
+        *(109, 121, 170, 231, 233, 240, 258, 1130, 1450, 1460, 2404),  # no answer, no means
+        *(1203, 1208, 1214, 1219, 1220, 1222, 1225, 1226, 1229, 2250),  # the connection
+        *(*range(1231, 1238), 10050, 10051, 10053, 10054, 10060, 10061, 10064, 10065),  # the way
+        *(1265, 1311, 1326, 1355, 1786, 1787, 1788, 1789, 1790, 1792),  # logging on to the server
+    },
     Fault.FULL: {39, 112, 1295},
-    Fault.DENIED: {5, 19, 65, 1307, 1314},
-    Fault.BUSY: {32, 33},
+    Fault.DENIED: {5, 19, 65, 86, 1240, 1244, 1307, 1314, *range(1327, 1332), 1385, 1907, 1909},
+    Fault.BUSY: {32, 33, 36, 303},
 }
+"""The numbers of winerror.h that a file on a disk or on a share can end with."""
 _ERRNOS = {
     Fault.OUTAGE: {
         *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET),
@@ -67,6 +74,8 @@ def fault_of(error: BaseException) -> Fault:
     if not isinstance(error, OSError):
         return Fault.UNKNOWN
     number = getattr(error, "winerror", None)
+    if number is None and error.errno == errno.EINVAL and hasattr(error, "winerror"):
+        return Fault.OUTAGE  # what Windows' C library makes of a number that it doesn't know
     table, value = (_WINERRORS, number) if number else (_ERRNOS, error.errno)
     return next((fault for fault, values in table.items() if value in values), Fault.UNKNOWN)
 
