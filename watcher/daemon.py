@@ -463,8 +463,6 @@ def _surviving(what: str) -> Iterator[None]:
 def _is_finished(path: str) -> bool:
     try:
         stat = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        return not system.is_absent(error)
     return system.is_plain_file(stat) and system.is_marked(stat)

@@ -98,9 +98,9 @@ def why(config: Config, path: str) -> Iterator[str]:
 def _look(root: str | None, path: str) -> FinishedFile | Verdict | str:
     try:
         stat = os.lstat(path)
-    except FileNotFoundError:
-        return "there is no such file, and no record of one that went from there"
     except OSError as error:
+        if system.is_absent(error):
+            return "there is no such file, and no record of one that went from there"
         return f"it can't be looked at: {error.strerror}"
     return Verdict.OUTSIDE if root is None else inspect(root, path, stat)
 

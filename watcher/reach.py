@@ -136,7 +136,9 @@ class Reach:
     def _is_folder(self, path: str) -> bool:
         try:
             return stat.S_ISDIR(os.stat(path).st_mode)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if not system.is_absent(error):
+                raise
             return False
 
     def _make(self, fixed: str) -> None:

@@ -304,11 +304,11 @@ class Settling:
             return
         try:
             system.remove_source(file.root, file.path, is_same)
-        except FileNotFoundError as error:
-            raise Unsettled(SourceChanged("is gone", path=file.path)) from error
         except FileFault as error:
             raise Unsettled(error) from error
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and system.is_absent(error):
+                raise Unsettled(SourceChanged("is gone", path=file.path)) from error
             fault = FileFault(
                 f"its copies are safe, but it can't be removed: {error.strerror}",
                 mend="give the account that runs the watcher the right to remove it",
@@ -355,11 +355,10 @@ def _look_at_source(file: FinishedFile) -> None:
     try:
         if is_still(file, os.lstat(file.path)):
             return
-    except (FileNotFoundError, NotADirectoryError):
-        pass
     except OSError as error:
-        fault = FileFault(f"can't be looked at: {error.strerror}", path=file.path)
-        raise Unsettled(fault) from error
+        if not system.is_absent(error):
+            fault = FileFault(f"can't be looked at: {error.strerror}", path=file.path)
+            raise Unsettled(fault) from error
     raise Unsettled(SourceChanged("is not the file that was archived", path=file.path))
 
 

@@ -18,6 +18,7 @@ if sys.platform != "win32":
 from tests.harness import IS_WINE
 from tests.platforms import set_mark, wine_excuses
 from watcher.errors import SourceBusy
+from watcher.outage import Fault, fault_of
 from watcher.platform import system
 from watcher.platform import windows as room
 from watcher.platform import windows_api as api
@@ -55,6 +56,28 @@ def share(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir(parents=True)
     yield Path(rf"\\{server.name}\{tmp_path.name}")
     subprocess.run(["cmd", "/c", "rd", "/s", "/q", str(server)], stdin=subprocess.PIPE, check=False)
+
+
+def test_only_what_is_missing_is_absent(folder: str, source: str) -> None:
+    """R8: the numbers of a lost share come as FileNotFoundError too, and are not that."""
+    for missing in ("no.txt", r"no\no.txt", r"scan.txt\no.txt"):
+        for look in (os.lstat, open, system.open_for_reading):
+            with pytest.raises(OSError, check=system.is_absent):
+                look(os.path.join(folder, missing))
+    for number in (53, 67, 15, 18, 123, 161, 206):
+        error = OSError(0, "lost", source, number)
+        assert isinstance(error, FileNotFoundError) or number == 123
+        assert not system.is_absent(error)
+    assert not system.is_absent(FileNotFoundError(errno.ENOENT, "found after all", source))
+
+
+def test_a_number_that_python_hides_may_be_an_outage() -> None:
+    """R8: Python's file objects say EINVAL where Windows said that the network is gone."""
+    assert fault_of(OSError(errno.EINVAL, "Invalid argument")) is Fault.OUTAGE
+
+
+def test_a_stat_does_not_tell_when_a_file_was_marked(source: str) -> None:
+    assert system.marked_at(os.lstat(source)) is None
 
 
 def anything(_: os.stat_result) -> bool:
@@ -257,6 +280,9 @@ def test_a_share_that_is_gone_is_an_error_at_every_step(share: Path) -> None:
         ):
             with pytest.raises(OSError, check=lambda e: e.winerror not in {None, 0}):
                 attempt()
+        for look in (os.lstat, os.listdir, open):
+            with pytest.raises(OSError, check=lambda e: not system.is_absent(e)):
+                look(path)
     finally:
         away.rename(server)
     os.close(system.create_part(path))

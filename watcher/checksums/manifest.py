@@ -102,7 +102,9 @@ class Manifest:
         """
         try:
             descriptor = system.open_for_reading(_path(folder, algorithm))
-        except FileNotFoundError:
+        except OSError as error:
+            if not system.is_absent(error):
+                raise
             return {}
         try:
             lines = (parsed(line, algorithm) for _, line in lines_from(descriptor, 0))

@@ -140,7 +140,9 @@ def small(path: str) -> bytes | None:
         if not system.is_plain_file(stat) or stat.st_size > LONGEST:
             return None
         descriptor = system.open_for_reading(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if not system.is_absent(error):
+            raise
         return None
     try:
         return os.read(descriptor, LONGEST + 1)

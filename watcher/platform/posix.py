@@ -11,9 +11,12 @@ import re
 import resource
 import signal
 import stat as st
+import sys
 from collections.abc import Callable, Iterator
 
 from watcher.errors import SourceBusy, SourceChanged
+
+assert sys.platform != "win32"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
@@ -111,6 +114,10 @@ class Posix:
     def is_plain_folder(self, stat: os.stat_result) -> bool:
         """Tell whether this is a folder."""
         return st.S_ISDIR(stat.st_mode)
+
+    def is_absent(self, error: OSError) -> bool:
+        """ENOENT and ENOTDIR."""
+        return error.errno in {errno.ENOENT, errno.ENOTDIR}
 
     def marked_at(self, stat: os.stat_result) -> float:
         """Return when mode or content changed last."""

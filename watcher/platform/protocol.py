@@ -37,6 +37,12 @@ class System(Protocol):
     def is_plain_folder(self, stat: os.stat_result) -> bool:
         """Tell whether this is a real folder: no link, no junction, no mount of elsewhere."""
 
+    def is_absent(self, error: OSError) -> bool:
+        """Tell whether an error says that something is not there, and not that nobody can tell.
+
+        A share that doesn't answer makes Windows say much the same as a file that is missing.
+        """
+
     def marked_at(self, stat: os.stat_result) -> float | None:
         """Return when the file was marked, in seconds; None where a stat doesn't tell."""
 

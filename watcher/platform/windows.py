@@ -82,9 +82,27 @@ class Windows:
         """Tell whether this is a folder; one that a cloud keeps in step is."""
         return st.S_ISDIR(stat.st_mode) and _is_its_own(stat.st_reparse_tag)
 
-    def marked_at(self, stat: os.stat_result) -> float:
-        """Return the modification time: a stat doesn't show when attributes changed."""
-        return stat.st_mtime
+    def is_absent(self, error: OSError) -> bool:
+        """Go by Windows' number: 53, 67 and others of a lost share come as FileNotFoundError too.
+
+        A path of which more than the last segment is missing may be that of a lost drive or share,
+        and what Python's own `open` says has no number: both are asked for.
+        """
+        if error.winerror == api.ERROR_FILE_NOT_FOUND:
+            return True
+        path = os.fsdecode(error.filename or "")
+        if error.winerror == api.ERROR_PATH_NOT_FOUND:
+            return not path or _answers(os.path.splitdrive(path)[0])
+        if error.winerror or error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+            return False
+        try:
+            os.lstat(path)
+        except OSError as second:
+            return bool(second.winerror) and self.is_absent(second)
+        return error.errno == errno.ENOTDIR
+
+    def marked_at(self, stat: os.stat_result) -> None:
+        """Return None: a stat doesn't show when attributes changed."""
 
     def volume(self, path: str) -> int:
         """Return the volume's serial number."""
@@ -199,6 +217,15 @@ class Windows:
             if not is_same(os.fstat(descriptor)):
                 api.rename(descriptor, path)
                 raise SourceChanged("was changed while it was moved", path=path)
+
+
+def _answers(drive: str) -> bool:
+    """Tell whether the top folder of a drive or share is there."""
+    try:
+        os.stat(drive + "\\")
+    except OSError:
+        return False
+    return True
 
 
 def _is_its_own(tag: int) -> bool:

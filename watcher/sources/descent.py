@@ -127,10 +127,9 @@ class Descent:
         path = os.path.join(level.path, name)
         try:
             deeper = level.folder.enter(name)
-        except (FileNotFoundError, NotADirectoryError):
-            return  # it is gone, or a link by now
         except OSError as error:
-            self._findings.failed(path, error)
+            if not system.is_absent(error):  # gone, or a link by now
+                self._findings.failed(path, error)
             return
         self._visit(deeper, name, path, known, self._scan_in(level, name, known))
 
@@ -227,10 +226,9 @@ class Descent:
                         continue
                     if not stat.st_ino:  # a listing doesn't always tell it
                         stat = folder.look_at(name)
-                except FileNotFoundError:
-                    continue  # settled, or removed by somebody, a moment ago
                 except OSError as error:
-                    findings.failed(os.path.join(path, name), error)
+                    if not system.is_absent(error):  # settled, or removed by somebody just now
+                        findings.failed(os.path.join(path, name), error)
                     continue
                 findings.finished(
                     FinishedFile(root, experiment, scan_folder, prefix + name, fingerprint_of(stat))

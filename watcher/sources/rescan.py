@@ -82,10 +82,9 @@ class Rescan:
                 folder = descend(top, (below(root, path) or "").split(os.sep))
             finally:
                 top.close()
-        except (FileNotFoundError, NotADirectoryError):
-            return  # gone already
         except OSError as error:
-            findings.failed(path, error)
+            if not system.is_absent(error):  # gone already
+                findings.failed(path, error)
             return
         self._descent(root, findings, stopping).walk(folder, path, Known(), scan_of(root, path))
 

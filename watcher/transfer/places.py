@@ -64,7 +64,9 @@ def may_hold(place: ArchivePath, size: int) -> bool:
     """Tell whether a plain file of that size is at a place."""
     try:
         stat = os.lstat(place.path)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if not system.is_absent(error):
+            raise
         return False
     return system.is_plain_file(stat) and stat.st_size == size
 
@@ -97,7 +99,9 @@ def _is_one_entry(one: str, other: str) -> bool:
         if not os.path.samestat(stat, os.lstat(other)):
             return False
         return stat.st_nlink == 1 or os.path.samefile(os.path.dirname(one), os.path.dirname(other))
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if not system.is_absent(error):
+            raise
         return False
 
 

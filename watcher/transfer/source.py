@@ -36,9 +36,9 @@ class Source:
         """Open and look."""
         try:
             self._descriptor = system.open_source(self._file.root, self._file.path)
-        except FileNotFoundError as error:
-            raise SourceChanged("is gone", path=self._file.path) from error
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and system.is_absent(error):
+                raise SourceChanged("is gone", path=self._file.path) from error
             raise _unreadable(self._file, error) from error
         try:
             self._look()
