@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol
 
 from watcher.platform import system
@@ -70,8 +70,9 @@ class ByDescriptor:
         return ByDescriptor(name, _NO_LINK, self._descriptor)
 
     def close(self) -> None:
-        """Close the descriptor."""
-        os.close(self._descriptor)
+        """Close the descriptor; an error says nothing of what was read, and must not end a walk."""
+        with suppress(OSError):
+            os.close(self._descriptor)
 
 
 class ByPath:
