@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import filelock
 
@@ -58,6 +59,9 @@ from watcher.views.status import StatusFile
 from watcher.worker import Desk, Lane, SettlingLane
 
 logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from watcher.views.metrics import Outlet
+
 LOCK_NAME = "watcher.lock"
 LEDGER_NAME = "ledger.sqlite"
 _TICK = 0.5
@@ -232,6 +236,7 @@ class Watcher:
         self._threads += SettlingLane(desk, self._settling).threads()
         self._threads.append(threading.Thread(target=self._intake.run, name="intake", daemon=True))
         self._status = StatusFile(os.path.join(config.state_dir, STATUS_NAME))
+        self._outlet = self._outlet_of(config)
         self._wanted = threading.Condition()
         self._is_wanted = True
         self._below: list[str] = []
@@ -242,6 +247,8 @@ class Watcher:
     def start(self) -> None:
         """Start everything: lanes, observer, then the walk."""
         self._begin()
+        if self._outlet:
+            self._outlet.start()
         self._observer.start()
         bodies = (
             (self._walk_on, "rescan"),
@@ -291,6 +298,8 @@ class Watcher:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._tell_backlog()
         self._status.write(self.activity.snapshot, last=True)
+        if self._outlet:
+            self._outlet.stop()
         self._ledger.close()
         return not any(thread.is_alive() for thread in threads)
 
@@ -419,6 +428,20 @@ class Watcher:
             self._checked_at = time.monotonic()
             self._observer.check()
         self._status.write(self.activity.snapshot)
+        if self._outlet:
+            self._outlet.write()
+
+    def _outlet_of(self, config: Config) -> Outlet | None:
+        """Make what tells figures, if that is wanted: only then is its library loaded."""
+        wanted = config.metrics
+        if not (wanted.textfile or wanted.http):
+            return None
+        from watcher.views.metrics import Outlet  # noqa: PLC0415
+
+        def on_trouble(text: str) -> None:
+            self.activity.tell(Notice("warning", text, "files are archived all the same"))
+
+        return Outlet(lambda: self.activity.snapshot, wanted.textfile, wanted.http, on_trouble)
 
     def _measure_on(self) -> None:
         SpaceWatch(self._ground.roots, self.activity.tell).run(self.stop_event)
