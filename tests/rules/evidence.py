@@ -1,4 +1,4 @@
-"""What the tests of the rules look at: files as they lie on the disk, and records as coreutils see them."""
+"""What the tests of the rules look at: files on the disk, and records as coreutils see them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.harness import STOPPING, Instrument, Watcher, wait_until
+from tests.harness import Instrument, Watcher, wait_until
 
 MANIFEST = "checksums.sha256"
 SCANS = "bluesky_scans"
@@ -174,8 +172,3 @@ def log_lines(instrument: Instrument) -> list[str]:
 def said(instrument: Instrument, text: str) -> Callable[[], bool]:
     """Ask whether the log has a line with this text."""
     return lambda: any(text in line for line in log_lines(instrument))
-
-
-posix_only = pytest.mark.skipif(os.name == "nt", reason="can only hold on POSIX")
-
-__all__ = ["STOPPING"]

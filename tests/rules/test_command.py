@@ -1,4 +1,4 @@
-"""What the command promises: exit codes, plain errors, a dry run that touches nothing, a clean end."""
+"""What the command promises: exit codes, plain errors, a dry run without traces, a clean end."""
 
 import signal
 import time
@@ -148,13 +148,12 @@ def test_a_signal_ends_it_cleanly(instrument, name):
 
 
 @on_posix
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
-def test_a_signal_while_it_starts_ends_it_too(instrument, name):
+def test_a_signal_while_it_starts_ends_it_too(instrument):
     """R8: asked to end before it is ready, it ends within seconds and says no traceback."""
     with away(instrument.share):
         watcher = launch(instrument)
         wait_until(lambda: " starts on " in watcher.output)
-        watcher.process.send_signal(getattr(signal, name))
+        watcher.process.send_signal(signal.SIGTERM)
         wait_until(lambda: not watcher.is_running, 10)
     assert watcher.process.returncode == 0, watcher.output
     assert "Traceback" not in watcher.output

@@ -68,7 +68,7 @@ while not is_last:
         look(top)
 print(json.dumps({"seen": len(seen), "partial": partial}))
 """
-"""Reads every file the moment that it sees its final name, and proves it whole by its first bytes."""
+"""Reads a file the moment that it sees its final name; its first bytes prove it whole."""
 
 
 def test_R3_no_reader_ever_sees_a_partial_file(instrument):

@@ -140,7 +140,7 @@ def test_R13_a_link_is_not_followed(instrument):
     stopped(instrument)
     assert everything(elsewhere) == before
     assert {"link.txt", "folder", "broken.txt"} <= set(os.listdir(scans))
-    assert_exact(instrument.archive / "RB1", {n: b"1 2 3\n" for n in ("real.txt", "later.txt")})
+    assert_exact(instrument.archive / "RB1", dict.fromkeys(("real.txt", "later.txt"), b"1 2 3\n"))
     assert os.listdir(instrument.archive) == ["RB1"]
 
 

@@ -131,7 +131,7 @@ class Spectator:
 
 
 def test_R2_the_source_stays_until_every_destination_has_it(instrument):
-    """R2: in an outage of the archive nothing moves; when it returns, both have it, then it goes."""
+    """R2: in an outage of the archive nothing moves; then both have it, then it goes."""
     names = [f"scan_{number}.txt" for number in range(30)]
     contents = {name: name.encode() * 100 for name in names}
     instrument.start()
