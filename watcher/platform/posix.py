@@ -212,7 +212,7 @@ class Posix:
 
     def flush_folder(self, path: str) -> None:
         """Flush the names in a folder; some network file systems have no such thing."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = _open_folder(path)
         try:
             os.fsync(descriptor)
         except OSError as error:
@@ -243,7 +243,7 @@ class Posix:
         name, new = os.path.basename(path), os.path.basename(target)
         with (
             _folder_below(root, os.path.dirname(path)) as folder,
-            _opened(os.open(os.path.dirname(target), _FOLDER)) as destination,
+            _opened(_open_folder(os.path.dirname(target))) as destination,
         ):
             if not is_same(os.stat(name, dir_fd=folder, follow_symlinks=False)):
                 raise SourceChanged("changed before it could be moved", path=path)
@@ -251,6 +251,11 @@ class Posix:
             if not is_same(os.stat(new, dir_fd=destination, follow_symlinks=False)):
                 _move(new, name, destination, folder)
                 raise SourceChanged("was replaced while it was moved", path=path)
+
+
+def _open_folder(path: str) -> int:
+    """Open a folder that may be reached through links, as a destination's may."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 @contextlib.contextmanager
@@ -264,7 +269,7 @@ def _opened(descriptor: int) -> Iterator[int]:
 @contextlib.contextmanager
 def _folder_below(root: str, folder: str) -> Iterator[int]:
     """Open a folder below `root` segment by segment, so that no link can lead elsewhere."""
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = _open_folder(root)
     try:
         relative = os.path.relpath(folder, root)
         for segment in [] if relative == os.curdir else relative.split(os.sep):
