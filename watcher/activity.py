@@ -231,6 +231,11 @@ class Snapshot:
     notices: tuple[Notice, ...] = ()
     as_of: float = 0.0
 
+    @property
+    def mismatches(self) -> int:
+        """How many of the files held back differ from their producer's checksum."""
+        return sum(held.mismatch for held in self.held.values())
+
 
 HELD_SHOWN = 1000
 """How many held-back files a snapshot names; the ledger still has a line for each of the others."""

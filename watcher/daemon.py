@@ -20,7 +20,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ from watcher.sources.intake import CycleReader, Intake
 from watcher.sources.observer import Observer
 from watcher.sources.rescan import Rescan
 from watcher.space import SpaceWatch
-from watcher.transfer import Depot
+from watcher.transfer import Accepts, Depot, accepts_none
 from watcher.views.status import NAME as STATUS_NAME
 from watcher.views.status import StatusFile
 from watcher.worker import Desk, Lane, SettlingLane
@@ -125,8 +125,25 @@ def ground_of(config: Config) -> Ground:
     return Ground.of(roots, [*excluded, *fixed])
 
 
-def depots_of(config: Config, parts: PartNames) -> dict[str, Depot]:
-    """Make the destinations, by name."""
+def depots_of(
+    config: Config,
+    parts: PartNames,
+    tell: Callable[[Notice], None] = lambda _: None,
+    accepts: Accepts = accepts_none,
+) -> dict[str, Depot]:
+    """Make the destinations, by name.
+
+    Args:
+        config: what is wanted.
+        parts: names for temporary files.
+        tell: told what an operator should know of the checksum records.
+        accepts: tells which files a person took against their producer's checksum.
+
+    """
+
+    def warn(what: str, mend: str) -> None:
+        tell(Notice("warning", what, mend))
+
     depots = {}
     ground = ground_of(config)
     for wanted in config.destinations:
@@ -141,15 +158,17 @@ def depots_of(config: Config, parts: PartNames) -> dict[str, Depot]:
             below_root=below,
             is_watched=ground.leads_in,
         )
-        record = record_for(config.checksums.record, config.checksums.algorithms, parts.new)
+        checksums = config.checksums
+        record = record_for(checksums.record, checksums.algorithms, parts.new, warn)
         depots[wanted.name] = Depot(
             wanted.name,
             template,
             reach,
             record,
-            config.checksums.algorithms,
+            checksums.algorithms,
             parts,
             wanted.cleaned_by_others,
+            accepts,
         )
     return depots
 
@@ -190,8 +209,8 @@ class Watcher:
         keep = self._keeps = config.after_archiving is AfterArchiving.KEEP
         self._parts = PartNames(platform.node(), os.path.abspath(config.state_dir))
         self._ground = ground_of(config)
-        self._depots = depots_of(config, self._parts)
         self._ledger = Ledger.open(os.path.join(config.state_dir, LEDGER_NAME), activity.tell)
+        self._depots = depots_of(config, self._parts, activity.tell, self._ledger.accepted)
         self._backlog = Backlog(list(self._depots))
         self._pulses = Pulses()
         self._patience = Patience(config.retry.initial, config.retry.maximum, self.stop_event)

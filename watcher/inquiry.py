@@ -29,7 +29,7 @@ def preview(config: Config) -> Iterator[str]:
         Lines for a person; control characters in names are made visible by whoever prints them.
 
     """
-    ground, ledger = ground_of(config), _ledger(config)
+    ground, ledger = ground_of(config), ledger_of(config)
     depots = depots_of(config, PartNames("", ""))
     yield from _reachable(depots)
     files: list[FinishedFile] = []
@@ -80,7 +80,7 @@ def why(config: Config, path: str) -> Iterator[str]:
 
     """
     ground, native = ground_of(config), system.native(path)
-    ledger = _ledger(config)
+    ledger = ledger_of(config)
     receipts = ledger.receipts_of(system.plain(native)) if ledger else []
     found = _look(ground.root_of(native), native)
     if isinstance(found, FinishedFile):
@@ -185,5 +185,11 @@ def _keeps(config: Config) -> bool:
     return config.after_archiving is AfterArchiving.KEEP
 
 
-def _ledger(config: Config) -> Ledger | None:
+def ledger_of(config: Config) -> Ledger | None:
+    """Return the ledger for reading; None if there is none.
+
+    Raises:
+        WatcherError: it can't be read.
+
+    """
     return Ledger.peek(os.path.join(config.state_dir, LEDGER_NAME))

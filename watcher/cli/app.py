@@ -14,7 +14,10 @@ from watcher.cli.exits import Exit, exit_for
 from watcher.errors import WatcherError
 from watcher.platform import system
 
-COMMANDS = ("run", "rescan", "status", "check", "doctor", "why", "init", "demo")
+COMMANDS = (
+    *("run", "rescan", "status", "check", "why", "history", "resolve"),
+    *("doctor", "init", "demo"),
+)
 """In the order in which `--help` shows them; each is a module of its own."""
 
 

@@ -17,6 +17,7 @@ from watcher.model import Checksum, FinishedFile, HeldBack, Receipt, Scan
 
 T = TypeVar("T")
 _PAGE = 500
+_LARGEST_PAGE = 8000
 
 
 class Ledger:
@@ -229,12 +230,13 @@ class Ledger:
         condition, arguments = matching(Wanted(text=wanted) if isinstance(wanted, str) else wanted)
         statement = sql.HISTORY.format(filter=condition)
         last: tuple[float, float] = (math.inf, math.inf)
-        left = math.inf if limit is None else limit
+        left, size = math.inf if limit is None else limit, _PAGE
         while left > 0 and (
             page := self._store.read(
-                statement, (*last, *arguments, min(left, _PAGE)), rows.numbered_receipt
+                statement, (*last, *arguments, min(left, size)), rows.numbered_receipt
             )
         ):
+            size = min(2 * size, _LARGEST_PAGE)  # finding where a page begins may cost much
             yield from (receipt for receipt, _ in page)
             left -= len(page)
             last = page[-1][0].archived_at, page[-1][1][-1]

@@ -72,13 +72,17 @@ def _conditions(wanted: Wanted) -> Iterator[Condition]:
 def _with_text(text: str) -> Condition:
     digest = text.rpartition(":")[2].lower()
     if not digest or not _HEX.issuperset(digest):
-        return f"AND ({sql.BY_NAME})", _names(text)
+        condition, arguments = _by_name(text)
+        return f"AND ({condition})", arguments
     if len(digest) >= _SURELY_A_DIGEST:
         return f"AND {sql.BY_DIGEST}", (digest, f"{digest}g", f"%:{digest}%")
-    return f"AND ({sql.BY_NAME} {sql.OR_CHECKSUM})", (*_names(text), f"{digest}*", f"%:{digest}%")
+    condition, arguments = _by_name(text)
+    return f"AND ({condition} {sql.OR_CHECKSUM})", (*arguments, f"{digest}*", f"%:{digest}%")
 
 
-def _names(text: str) -> tuple[object, ...]:
+def _by_name(text: str) -> Condition:
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     pattern = os.fsencode(f"%{escaped}%")
-    return pattern, os.sep, pattern
+    if os.sep in text:
+        return sql.BY_NAME, (pattern, os.sep, pattern)
+    return sql.BY_PART, (pattern, pattern, pattern)

@@ -127,8 +127,14 @@ BY_DIGEST = """
                    UNION SELECT id FROM receipt WHERE more <> '' AND more LIKE ?)
 """
 
-# The plus keeps the rows in the order of time, so that the newest are found first.
-IN_EXPERIMENT = "AND +receipt.file IN (SELECT id FROM file WHERE experiment = ?)"
+# Without a separator the pattern can't span folder and name, so that each table is read once.
+BY_PART = r"""
+    +receipt.file IN (SELECT id FROM file WHERE CAST(source AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\')
+    OR +receipt.folder IN
+        (SELECT id FROM folder WHERE CAST(path AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\')
+    OR CAST(name AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'
+"""
+IN_EXPERIMENT = "AND receipt.file IN (SELECT id FROM file WHERE experiment = ?)"
 # A fit and a plot say nothing of their scan: they are known by the start time in their names.
 OF_SCANS = """
     AND receipt.id IN (SELECT receipt.id FROM receipt WHERE file IN (

@@ -323,7 +323,9 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 __all__ = [
+    "Accepts",
     "Depot",
+    "accepts_none",
     "candidates",
     "carry",
     "entry_of",

@@ -127,6 +127,7 @@ def _file(receipts: tuple[Receipt, ...]) -> Status:
 def _left_behind(snapshot: Snapshot) -> Status:
     return {
         "failed": len(snapshot.held),
+        "mismatches": snapshot.mismatches,
         "held": [_held(h) for h in list(snapshot.held.values())[:NAMED]],
         "conflicts": snapshot.conflicts,
         "last_conflicts": [

@@ -1,0 +1,144 @@
+"""`watcher history`: which files went where, and when."""
+
+from __future__ import annotations
+
+import csv as csv_module
+import itertools
+import json as json_module
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from watcher.cli.moments import moment
+from watcher.cli.options import ConfigFile, Json
+
+if TYPE_CHECKING:
+    from watcher.ledger import Ledger
+    from watcher.model import Receipt, Scan
+
+_SHOWN = 50
+_PAGE = 500
+
+
+def history(
+    text: Annotated[
+        str, typer.Argument(help="A part of a name or path, or a checksum or its beginning.")
+    ] = "",
+    config: ConfigFile = None,
+    uid: Annotated[
+        str, typer.Option(help="The files of the scan with this uid, or its beginning.")
+    ] = "",
+    plan: Annotated[str, typer.Option(help="The files of the scans of this plan.")] = "",
+    experiment: Annotated[
+        str | None, typer.Option(help="One experiment, as in RB123456.", show_default=False)
+    ] = None,
+    since: Annotated[
+        str, typer.Option(metavar="DATE", help="Since a date (2026-07-01), or so long ago (7d).")
+    ] = "",
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, help="How many at most; 50 unless for programs.", show_default=False),
+    ] = None,
+) -> None:
+    """Tell which files went where, when, and with what checksum; the newest first.
+
+    Example: watcher history scan_12 --since 7d
+    """
+    from watcher.config import load
+    from watcher.inquiry import ledger_of
+    from watcher.ledger import Wanted
+
+    start = moment(since, time.time()) if since else None
+    wanted = Wanted(text, uid, plan, experiment, start)
+    ledger = ledger_of(load(config))
+    if limit is None:
+        limit = None if json or csv else _SHOWN
+    found = ledger.history(wanted, limit) if ledger else iter(())
+    if json:
+        _print_json(_rows(found, ledger))
+    elif csv:
+        _print_csv(_rows(found, ledger))
+    else:
+        _print_lines(found, limit)
+
+
+def _rows(found: Iterator[Receipt], ledger: Ledger | None) -> Iterator[dict[str, Any]]:
+    while page := list(itertools.islice(found, _PAGE)):
+        scans = ledger.scans(page) if ledger else {}
+        yield from (_row(receipt, scans.get(receipt.source)) for receipt in page)
+
+
+def _row(receipt: Receipt, scan: Scan | None) -> dict[str, Any]:
+    from watcher.views.words import iso
+
+    return {
+        "archived_at": iso(receipt.archived_at),
+        "source": receipt.source,
+        "experiment": receipt.experiment,
+        "destination": receipt.destination,
+        "path": receipt.path,
+        "bytes": receipt.fingerprint.size,
+        "checksum": str(receipt.checksum),
+        "checksums": [str(checksum) for checksum in receipt.checksums],
+        "took_s": round(receipt.seconds, 3),
+        "attempts": receipt.attempts,
+        "manner": receipt.manner.value,
+        "conflict": receipt.conflict,
+        "void": receipt.void,
+        "uid": scan.uid if scan else None,
+        "scan_id": scan.scan_id if scan else None,
+        "plan_name": scan.plan_name if scan else None,
+        "motors": list(scan.motors) if scan else None,
+        "start_time": scan.start_time if scan else None,
+    }
+
+
+def _print_json(rows: Iterable[dict[str, Any]]) -> None:
+    """Print an array as it comes, a line an object; all ASCII."""
+    start = "["
+    for row in rows:
+        print(f"{start}{json_module.dumps(row)}", end="")
+        start = ",\n "
+    print("[]" if start == "[" else "]")
+
+
+def _print_csv(rows: Iterable[dict[str, Any]]) -> None:
+    """Print a table; what is no text in a name is escaped."""
+    from watcher.views.words import visible
+
+    writer = None
+    encoding = sys.stdout.encoding or "ascii"
+    for row in rows:
+        plain = {k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()}
+        cells = {k: visible(v, encoding) if isinstance(v, str) else v for k, v in plain.items()}
+        if writer is None:
+            writer = csv_module.DictWriter(sys.stdout, list(cells), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(cells)
+
+
+def _print_lines(found: Iterable[Receipt], limit: int | None) -> None:
+    from watcher.cli.printing import say
+    from watcher.views import words
+
+    count = 0
+    for count, receipt in enumerate(found, start=1):  # noqa: B007 - counted beyond the loop
+        when = words.iso(receipt.archived_at)[:19].replace("T", " ")
+        gone = ", gone since" if receipt.void else ""
+        kept = ", beside another of its name" if receipt.conflict else ""
+        took = words.duration(receipt.seconds)
+        size = words.size(receipt.fingerprint.size)
+        say(f"{when}  {receipt.destination}  {receipt.path}")
+        say(f"    {size}, {receipt.manner} in {took}{kept}{gone}, {receipt.checksum}")
+        if os.path.basename(receipt.source) != os.path.basename(receipt.path):
+            say(f"    from {receipt.source}")
+    if not count:
+        say("nothing of that is on record")
+    elif count == limit:
+        say(f"(the newest {count}; --limit shows more)")
