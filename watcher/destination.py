@@ -14,15 +14,13 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from watcher.model import ArchivePath, Checksum, FinishedFile
+from watcher.model import PART, ArchivePath, Checksum, FinishedFile, is_part
 from watcher.platform import system
 
 WORDS = ("instrument", "experiment", "cycle", "year")
 """The words that may stand in braces in a destination's path."""
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _CYCLE = re.compile(r"cycle_(\d\d)_(\d+)", re.IGNORECASE)
-_PART = (".watcher-", ".part")
-"""How the names of temporary files begin and end."""
 _LONGEST_NAME = 255
 """Bytes that a file name may have, on all file systems that matter here."""
 _LONGEST_SUFFIX = 64
@@ -191,21 +189,21 @@ class PartNames:
 
         """
         owner = hashlib.sha256(os.fsencode(f"{host}\0{state_folder}")).hexdigest()[:12]
-        self._start = f"{_PART[0]}{owner}-"
+        self._start = f"{PART[0]}{owner}-"
         self._unique = f"{self._start}{secrets.token_hex(4)}-"
         self._numbers = itertools.count()
 
     def new(self) -> str:
         """Return a name that nobody has used."""
-        return f"{self._unique}{next(self._numbers):x}{_PART[1]}"
+        return f"{self._unique}{next(self._numbers):x}{PART[1]}"
 
     def is_left_over(self, name: str) -> bool:
         """Tell whether an earlier life of this owner gave a name."""
-        mine = name.startswith(self._start) and name.endswith(_PART[1])
+        mine = name.startswith(self._start) and name.endswith(PART[1])
         return mine and not name.startswith(self._unique)
 
 
 def without_part(path: str) -> str:
     """Return the folder of a temporary file, whose name is another at each attempt; else `path`."""
     folder, name = os.path.split(path)
-    return folder if name.startswith(_PART[0]) and name.endswith(_PART[1]) else path
+    return folder if is_part(name) else path

@@ -14,6 +14,16 @@ from dataclasses import dataclass, field
 SCAN_FOLDER = "bluesky_scans"
 """The name of a scan folder."""
 
+PART = (".watcher-", ".part")
+"""How the names of all temporary files begin and end."""
+REMOVING = f"{PART[0]}removing-"
+"""How the name begins of a source on its way out, whose receipts are all in."""
+
+
+def is_part(name: str) -> bool:
+    """Tell whether a temporary file is called so; such a file is never a finished one."""
+    return name.startswith(PART[0]) and name.endswith(PART[1])
+
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +16,11 @@ import pytest
 if sys.platform != "win32":
     pytest.skip("can only hold on Windows", allow_module_level=True)
 
-from tests.harness import IS_WINE
+from tests.harness import IS_WINE, wait_until
 from tests.platforms import set_mark, wine_excuses
 from watcher.errors import SourceBusy
 from watcher.outage import Fault, fault_of
-from watcher.platform import system
+from watcher.platform import system, windows_console
 from watcher.platform import windows as room
 from watcher.platform import windows_api as api
 
@@ -74,6 +75,29 @@ def test_only_what_is_missing_is_absent(folder: str, source: str) -> None:
 def test_a_number_that_python_hides_may_be_an_outage() -> None:
     """R8: Python's file objects say EINVAL where Windows said that the network is gone."""
     assert fault_of(OSError(errno.EINVAL, "Invalid argument")) is Fault.OUTAGE
+
+
+def test_the_end_of_a_console_is_a_clean_end() -> None:
+    """Closed, logged off, shut down: the system ends the process when the handler returns."""
+    reasons: list[str] = []
+    ended = threading.Event()
+    routine = windows_console.routine_for(reasons.append, ended)
+    assert routine(0)
+    assert routine(1)
+    assert not routine(77)
+    closing = threading.Thread(target=routine, args=(2,))
+    closing.start()
+    wait_until(lambda: len(reasons) == 3)
+    assert closing.is_alive()
+    ended.set()
+    closing.join(1)
+    assert not closing.is_alive()
+    assert reasons == ["Ctrl-C", "Ctrl-Break", "the console was closed"]
+
+
+def test_the_console_is_watched_as_long_as_it_lasts() -> None:
+    with system.console_watched(lambda _: None):
+        pass
 
 
 def test_a_stat_does_not_tell_when_a_file_was_marked(source: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,13 +41,18 @@ def rescan(
 
 def _once(config: Config) -> tuple[int, bool]:
     from watcher.activity import Activity
-    from watcher.cli.run import stop_on_signals
+    from watcher.cli.run import call_on_signals
     from watcher.daemon import Watcher
+    from watcher.platform import system
 
-    activity = Activity()
-    with logged(config, activity, console=True) as ending:
-        watcher = Watcher(config, activity, log_file=log_file_of(config))
-        stop_on_signals(watcher.stop_event)
+    activity, stop = Activity(), threading.Event()
+
+    def asked(_reason: str) -> None:
+        stop.set()
+
+    with system.console_watched(asked), logged(config, activity, console=True) as ending:
+        watcher = Watcher(config, activity, log_file=log_file_of(config), stop=stop)
+        call_on_signals(asked)
         ended = watcher.run_once()
         ending.is_clean = watcher.stop("the pass is done")
     archived = activity.snapshot.archived

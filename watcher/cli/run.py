@@ -56,12 +56,19 @@ def watch(config: Config, *, headless: bool, stop: threading.Event | None = None
     """
     from watcher.activity import Activity
     from watcher.daemon import Watcher
+    from watcher.platform import system
 
     activity = Activity()
     live = not headless and sys.stdout is not None and sys.stdout.isatty()
-    with logged(config, activity, console=not live) as ending:
+    stop, reasons = stop or threading.Event(), list[str]()
+
+    def asked(reason: str) -> None:
+        reasons.append(reason)
+        stop.set()
+
+    with system.console_watched(asked), logged(config, activity, console=not live) as ending:
         watcher = Watcher(config, activity, log_file=log_file_of(config), stop=stop)
-        reasons = stop_on_signals(watcher.stop_event)
+        call_on_signals(asked)
 
         def finish() -> None:
             clean = watcher.stop(reasons[0] if reasons else "it was told to")
@@ -82,18 +89,15 @@ def _wait(stop: threading.Event) -> None:
         pass
 
 
-def stop_on_signals(stop: threading.Event) -> list[str]:
-    """Let every signal that asks for an end set the event; returns who asked, as it happens."""
-    reasons: list[str] = []
+def call_on_signals(asked: Callable[[str], None]) -> None:
+    """Let every signal that asks for an end call `asked` with its name."""
 
-    def asked(number: int, _frame: object) -> None:
-        reasons.append(signal.Signals(number).name)
-        stop.set()
+    def caught(number: int, _frame: object) -> None:
+        asked(signal.Signals(number).name)
 
     for name in _SIGNALS:
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), asked)
-    return reasons
+            signal.signal(getattr(signal, name), caught)
 
 
 def _show(activity: Activity, stop: threading.Event, finish: Callable[[], None]) -> bool:

@@ -13,6 +13,7 @@ import signal
 import stat as st
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from watcher.errors import SourceBusy, SourceChanged
 
@@ -90,6 +91,10 @@ class Posix:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+    def console_watched(self, asked: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Do nothing: a signal tells."""
+        return contextlib.nullcontext()
 
     def native(self, path: str) -> str:
         """Make a path absolute."""

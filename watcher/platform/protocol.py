@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 
@@ -15,10 +16,18 @@ class System(Protocol):
     def prepare(self) -> None:
         """Set up this process, once, in its main thread, before anything else is called."""
 
+    def console_watched(self, asked: Callable[[str], None]) -> AbstractContextManager[None]:
+        """While it lasts, call `asked` with the reason when the console asks the process to end.
+
+        It is called in a thread of the system's. Where the process is ended once it has been told
+        (Windows: window closed, logging off, shutting down), that waits for the context's end, a
+        few seconds at the most. Elsewhere signals tell, and nothing is done here.
+        """
+
     # Names and paths
 
     def native(self, path: str) -> str:
-        r"""Make a path absolute and fit for any length (`\\?\` on Windows); done once, at the wiring."""
+        r"""Make a path absolute, fit for any length (`\\?\` on Windows); once, at the wiring."""
 
     def plain(self, path: str) -> str:
         """Undo `native`: the path as a person writes it, for screens, logs and records."""
@@ -143,7 +152,7 @@ class System(Protocol):
     def move_source(
         self, root: str, path: str, target: str, is_same: Callable[[os.stat_result], bool]
     ) -> None:
-        """Rename a source into place without replacing; looked at again, and put back if it is another.
+        """Rename a source into place, replacing nothing; if it is another, it is put back.
 
         Raises:
             SourceChanged: it was another file than `is_same` accepts.

@@ -10,9 +10,12 @@ import secrets
 import stat as st
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from watcher.errors import SourceBusy, SourceChanged
+from watcher.model import PART, REMOVING
 from watcher.platform import windows_api as api
+from watcher.platform import windows_console
 
 assert sys.platform == "win32"
 
@@ -43,6 +46,10 @@ class Windows:
     def prepare(self) -> None:
         """Let a missing drive be an error, not a dialog box."""
         api.no_dialogs()
+
+    def console_watched(self, asked: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Set a handler for the console's events."""
+        return windows_console.console_watched(asked)
 
     def native(self, path: str) -> str:
         r"""Put `\\?\` before it, which also keeps trailing dots and spaces, and names like NUL.
@@ -314,7 +321,7 @@ def _remove_renamed(descriptor: int, path: str) -> None:
 
     What is renamed and deleted is the handle that was looked at. What fails is undone.
     """
-    name = f".watcher-removing-{secrets.token_hex(4)}.part"
+    name = f"{REMOVING}{secrets.token_hex(4)}{PART[1]}"
     part = os.path.join(os.path.dirname(path), name)
     attributes = os.fstat(descriptor).st_file_attributes
     api.rename(descriptor, part)
