@@ -534,3 +534,20 @@ def test_by_path_links_lead_nowhere(root: Path, tmp_path: Path, monkeypatch: pyt
     walker = Walker(root)
     assert walker.paths() == set()
     assert walker.walk_below(root / "RB1" / SCAN_FOLDER).finished == 0
+
+
+def test_what_a_crash_left_of_a_removal_is_swept_and_never_archived(tmp_path: Path) -> None:
+    """R1, R5: a source under its last name is ours to remove; other parts are not."""
+    folder = tmp_path / "RB1" / SCAN_FOLDER
+    left = [finished(folder / name) for name in (".watcher-removing-01.part", "scan.txt")]
+    foreign = finished(folder / ".watcher-0123456789ab-01234567-0.part")
+    (folder / ".watcher-removing-02.part").write_text("unmarked already")
+    outside = finished(tmp_path / "RB1" / ".watcher-removing-03.part")
+    for sweep in (False, True):
+        rescan, files = Rescan([str(tmp_path)], lambda _: False, DAY, sweep=sweep), []
+        result = rescan.walk(files.extend, lambda: False)
+        assert [file.path for file in files] == [left[1]]
+        assert (result.finished, result.unfinished) == (1, 0)
+        assert os.path.exists(left[0]) is not sweep
+    assert sorted(os.listdir(folder)) == [os.path.basename(foreign), "scan.txt"]
+    assert os.path.exists(outside)

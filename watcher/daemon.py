@@ -228,7 +228,9 @@ class Watcher:
             activity,
             kept=list(self._depots) if keep else (),
         )
-        self._rescan = Rescan(self._ground.roots, self._ground.is_excluded, config.unfinished_after)
+        self._rescan = Rescan(
+            self._ground.roots, self._ground.is_excluded, config.unfinished_after, sweep=True
+        )
         self._observer = Observer(
             self._ground.roots,
             self._ground.is_excluded,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 
-from watcher.model import SCAN_FOLDER, Fingerprint, FinishedFile
+from watcher.model import SCAN_FOLDER, Fingerprint, FinishedFile, is_part
 from watcher.platform import system
 
 
@@ -14,6 +14,7 @@ class Verdict(enum.Enum):
 
     OUTSIDE = f"it is not below a folder named {SCAN_FOLDER} in a data root"
     NOT_A_FILE = "it is no regular file but a folder, a link, a junction, a pipe or a device"
+    PART = "it is a watcher's own temporary file"
     UNFINISHED = "it is unfinished: still writable, its producer has not marked it read-only yet"
 
 
@@ -61,6 +62,8 @@ def inspect(root: str, path: str, stat: os.stat_result) -> FinishedFile | Verdic
         return Verdict.OUTSIDE
     if not system.is_plain_file(stat):
         return Verdict.NOT_A_FILE
+    if is_part(os.path.basename(path)):
+        return Verdict.PART
     if not system.is_marked(stat):
         return Verdict.UNFINISHED
     return FinishedFile(root, *place, Fingerprint.of(stat))

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from watcher.inspection import below, scan_folder_in
-from watcher.model import SCAN_FOLDER, Fingerprint, FinishedFile
+from watcher.model import SCAN_FOLDER, Fingerprint, FinishedFile, is_part
 from watcher.platform import system
 from watcher.sources.findings import Findings
 from watcher.sources.folders import Folder, descend
@@ -220,6 +220,9 @@ class Descent:
                         continue
                     stat = entry.stat(follow_symlinks=False)
                     if not is_plain_file(stat):
+                        continue
+                    if is_part(name):
+                        findings.part(path, name)
                         continue
                     if not is_marked(stat):
                         findings.unfinished(path, name, stat)

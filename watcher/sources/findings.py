@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
 import os
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from watcher.inspection import is_stranded
-from watcher.model import FinishedFile, Stranded, WalkResult
+from watcher.model import REMOVING, FinishedFile, Stranded, WalkResult
 from watcher.platform import system
 
 CHUNK = 500
@@ -28,12 +29,14 @@ class Findings:
     Args:
         found: is given finished files, up to `CHUNK` at a time.
         unfinished_after: seconds after which an unfinished file counts as stranded.
+        sweep: remove sources that a crash left on their way out.
 
     """
 
-    def __init__(self, found: Found, unfinished_after: float) -> None:
+    def __init__(self, found: Found, unfinished_after: float, *, sweep: bool = False) -> None:
         """Begin to count; the clock runs."""
         self._found = found
+        self._sweep = sweep
         self._unfinished_after = unfinished_after
         self._began = time.monotonic()
         self._now = time.time()
@@ -61,6 +64,12 @@ class Findings:
             self._stranded_count += 1
             put = heapq.heappush if len(self._stranded) < LISTED else heapq.heappushpop
             put(self._stranded, (-stat.st_mtime, os.path.join(folder, name), stat.st_size))
+
+    def part(self, folder: str, name: str) -> None:
+        """Remove what is left of a source all of whose receipts were in (R5); leave other parts."""
+        if self._sweep and name.startswith(REMOVING):
+            with contextlib.suppress(OSError):  # this process may be at it just now
+                system.remove_part(os.path.join(folder, name))
 
     def failed(self, path: str, error: OSError) -> None:
         """Add a place that could not be read."""

@@ -21,16 +21,23 @@ class Rescan:
         is_excluded: tells by its full path whether a folder is or lies in one that is never
             entered; asked when its parent is listed.
         unfinished_after: seconds after which an unfinished file counts as stranded.
+        sweep: remove sources that a crash left on their way out; else nothing is ever changed.
 
     """
 
     def __init__(
-        self, roots: Sequence[str], is_excluded: Callable[[str], bool], unfinished_after: float
+        self,
+        roots: Sequence[str],
+        is_excluded: Callable[[str], bool],
+        unfinished_after: float,
+        *,
+        sweep: bool = False,
     ) -> None:
         """Remember nothing yet: the first walk lists everything."""
         self._roots = tuple(roots)
         self._is_excluded = is_excluded
         self._unfinished_after = unfinished_after
+        self._sweep = sweep
         self._known: dict[str, Known] = {}
         self._turn = 0
 
@@ -45,7 +52,7 @@ class Rescan:
             What there was. What could not be read is a line in `errors`, and never an exception.
 
         """
-        findings = Findings(found, self._unfinished_after)
+        findings = Findings(found, self._unfinished_after, sweep=self._sweep)
         for root in self._roots:
             known = self._known.get(root)
             if known is None or not system.is_local(root):
@@ -56,7 +63,7 @@ class Rescan:
 
     def walk_below(self, folder: str, found: Found, stopping: Stopping) -> WalkResult:
         """Walk one folder below a data root, as `walk` would, and remember nothing; any thread."""
-        findings = Findings(found, self._unfinished_after)
+        findings = Findings(found, self._unfinished_after, sweep=self._sweep)
         for root in self._roots:
             if below(root, folder) is not None:
                 self._walk_down_to(root, folder, findings, stopping)
