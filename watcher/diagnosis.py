@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from watcher import startup
 from watcher.config import Config
 from watcher.daemon import LEDGER_NAME, depots_of, ground_of, is_running
 from watcher.destination import PartNames
@@ -97,6 +98,7 @@ def diagnose(config: Config) -> Iterator[Found]:
     yield _ledger(config)
     yield _other(config)
     yield _log(config)
+    yield _startup(config)
     yield from _metrics(config)
     for root in ground_of(config).roots:
         yield _root(root)
@@ -176,6 +178,23 @@ def _log(config: Config) -> Found:
     if error := _write_error(folder):
         return Found("log", f"{error}: {folder}", "make that folder, or set log.file to another")
     return Found("log", f"goes to {config.log.file}")
+
+
+def _startup(config: Config) -> Found:
+    what, mend = "startup", "`watcher startup install` writes it anew"
+    for all_users in (False, True):
+        try:
+            command = startup.read(all_users)
+        except WatcherError as error:
+            return Found(what, str(error), mend)
+        if command is None:
+            continue
+        if missing := startup.problems(command):
+            return Found(what, "; ".join(missing), mend)
+        if command.config_file != config.file:
+            return Found(what, f"it is started with {command.config_file}, not with this one", mend)
+        return Found(what, f"it is started at log-on: {startup.kind().path(all_users)}")
+    return Found(what, "it is not started at log-on; `watcher startup install` would see to that")
 
 
 def _metrics(config: Config) -> Iterator[Found]:

@@ -16,7 +16,7 @@ from watcher.platform import system
 
 COMMANDS = (
     *("run", "rescan", "status", "check", "why", "history", "resolve"),
-    *("doctor", "init", "demo"),
+    *("doctor", "startup", "init", "demo"),
 )
 """In the order in which `--help` shows them; each is a module of its own."""
 
@@ -65,7 +65,11 @@ def make_app() -> typer.Typer:
     app.callback()(_top)
     for name in COMMANDS:
         module = importlib.import_module(f"watcher.cli.{name}")
-        app.command(name)(getattr(module, name))
+        command = getattr(module, name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
     return app
 
 
