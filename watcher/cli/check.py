@@ -20,7 +20,7 @@ _ROOM = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?(%|B|kB|MB|GB|TB|)")
 _LONGEST = 3650 * 86400.0
 
 
-def check(  # noqa: PLR0913, PLR0917 - an option each
+def check(
     config: ConfigFile = None,
     backlog_age_warning: Annotated[
         str, typer.Option(metavar="TIME", help="Warn when the oldest file waits for so long.")
