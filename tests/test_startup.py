@@ -93,6 +93,13 @@ def test_names_are_data(tmp_path: Path, name: str) -> None:
 
 
 @on_posix
+def test_a_percent_sign_is_no_field_code(tmp_path: Path) -> None:
+    path = tmp_path / "watcher.desktop"
+    Autostart().write(str(path), Command("/bin/%f", (), "/"))
+    assert 'Exec="/bin/%%f"' in path.read_text(encoding="utf-8")
+
+
+@on_posix
 @pytest.mark.skipif(shutil.which("desktop-file-validate") is None, reason="not installed")
 def test_freedesktops_own_tool_accepts_it(tmp_path: Path) -> None:
     path = str(tmp_path / "watcher.desktop")
