@@ -11,6 +11,7 @@ from tests.depots import CYCLE, Store
 from tests.faulty import fails, faulty
 from watcher.destination import PartNames
 from watcher.errors import DestinationDown
+from watcher.platform import system
 from watcher.reach import Reach
 
 as_root = pytest.mark.skipif(
@@ -138,3 +139,24 @@ def test_a_full_disk_is_told(tmp_path):
         assert below(folder) == ["filler"]
     finally:
         subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("publish", [os.replace, None], ids=["replaces", "knows no way"])
+def test_where_nothing_safe_works_it_is_down_and_nothing_stays_there(store, monkeypatch, publish):
+    """R4: a file system that would replace files is not published on."""
+
+    def impossible(_part, _path):
+        raise NotImplementedError("neither way works")
+
+    monkeypatch.setattr(system, "publish", publish or impossible)
+    with pytest.raises(DestinationDown, match=r"replaced unasked|no safe way"):
+        store.reach.probe(False)
+    assert below(store.folder) == [CYCLE]
+
+
+def test_publishing_is_tried_at_the_first_probe_and_leaves_nothing(store):
+    with faulty() as calls:
+        store.reach.probe(False)
+        store.reach.probe(False)
+    assert calls["publish"] == 1
+    assert below(store.folder) == [CYCLE]

@@ -20,6 +20,7 @@ LATEST = "latest"
 """The `cycle` of the configuration that means the newest one there is."""
 _TRIAL = b"\0" * 4096
 _ELSEWHERE = "correct the destination's path, or the link, so that it leads elsewhere"
+_UNSAFE = "nothing is written there: use another file system, or share it in another way"
 _SWEPT = 10_000
 """Folders that are remembered as swept, or as flushed."""
 
@@ -51,6 +52,7 @@ class Reach:
         """
         self._template = template
         self._parts = parts
+        self._is_safe = False
         self._swept: set[str] = set()
         self._flushed: set[str] = set()
         self._wanted = cycle
@@ -70,7 +72,7 @@ class Reach:
         return self._below_root is not None
 
     def probe(self, writing: bool) -> None:
-        """Look; with `writing`, also try to write.
+        """Look; with `writing`, and until publishing is known to be safe there, also try to write.
 
         Raises:
             DestinationDown: it is not what it should be.
@@ -78,7 +80,7 @@ class Reach:
 
         """
         self.look()
-        if writing:
+        if writing or not self._is_safe:
             self._try_to_write()
 
     def look(self) -> None:
@@ -202,20 +204,37 @@ class Reach:
         return folder
 
     def _try_to_write(self) -> None:
-        """Write, flush and remove a small file where experiments' folders are made."""
+        """Write, flush and remove a small file where experiments' folders are made.
+
+        On the way it is given the name of another one, which must be refused: a file system that
+        replaces files, or has no way of renaming that doesn't, can't be published on (R4).
+        """
         folder = self.trial_folder
         self.sweep(folder)
-        path = os.path.join(folder, self._parts.new())
-        descriptor = system.create_part(path)
+        path, taken = (os.path.join(folder, self._parts.new()) for _ in range(2))
         try:
-            try:
-                if os.write(descriptor, _TRIAL) != len(_TRIAL):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            self._write_trial(path)
+            os.close(system.create_part(taken))
+            system.publish(path, taken)
+        except FileExistsError:
+            self._is_safe = True
+        except NotImplementedError as error:
+            why = f"there is no safe way of publishing: {error}"
+            raise DestinationDown(why, mend=_UNSAFE) from error
+        else:
+            raise DestinationDown(f"files in {folder} are replaced unasked", mend=_UNSAFE)
         finally:
             system.remove_part(path)
+            system.remove_part(taken)
+
+    def _write_trial(self, path: str) -> None:
+        descriptor = system.create_part(path)
+        try:
+            if os.write(descriptor, _TRIAL) != len(_TRIAL):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _mount_point_above(path: str) -> str:
