@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Instrument
+from tests.harness import Instrument, wait_until
 from tests.rules.evidence import (
     SCANS,
     assert_exact,
@@ -117,7 +117,7 @@ def resident(pid: int) -> tuple[float, float]:
 MANY = 10_000
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(150)
 def test_R12_ten_thousand_files_at_once_through_an_outage_in_flat_memory(instrument):
     """R12, R9: all are archived when the archive returns, and memory hardly grows."""
     instrument.configure(rescan_interval="20s")
@@ -133,7 +133,11 @@ def test_R12_ten_thousand_files_at_once_through_an_outage_in_flat_memory(instrum
         instrument.wait_until(lambda: instrument.status()["backlog"] == MANY)
         figures["waiting"] = measured(pid)
     began = time.monotonic()
-    instrument.wait_until(lambda: instrument.status()["archived"] == MANY + 1, 60)
+
+    def drained():
+        return instrument.status()["archived"] == MANY + 1
+
+    wait_until(drained, 100, lambda: watcher.output[-2000:], every=0.5)  # asking costs CPU time too
     figures["drained"] = measured(pid)
     print(f"drained in {time.monotonic() - began:.1f} s; resident and highest, MB: {figures}")
     instrument.wait_until(said(instrument, "online again"))
