@@ -138,9 +138,9 @@ class Trees:
         for path, content in copies.items():
             if path not in before and content not in wanted:
                 verdict.partial.append(f"{name}: {path} ({len(content)} bytes)")
-            if not os.lstat(self.destinations[name] / path).st_mode & 0o222 == 0:
-                if path not in before:
-                    verdict.partial.append(f"{name}: {path} is not marked")
+            is_marked = not os.lstat(self.destinations[name] / path).st_mode & 0o222
+            if path not in before and not is_marked:
+                verdict.partial.append(f"{name}: {path} is not marked")
         places = {(m.relative, m.content) for m in made}
         for content, number in Counter(copies.values()).items():
             if number > max(1, sum(c == content for _, c in places)) and content in wanted:
@@ -206,7 +206,7 @@ def _judge_manifest(
         for path, content in files.items()
         if _is_copy(path) and (path in named or path not in earlier)
     }
-    if sorted(lines) != sorted(copies.items()) or not raw.endswith(b"\n") and raw:
+    if sorted(lines) != sorted(copies.items()) or (not raw.endswith(b"\n") and raw):
         verdict.rest.append(f"{folder.name}: manifest {lines} for {copies}")
     if lines and (tool := shutil.which("sha256sum")):
         done = subprocess.run(

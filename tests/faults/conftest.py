@@ -48,7 +48,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session")
 def arena(tmp_path_factory):
-    """A folder for cases: in memory where there is such a place, since flushing costs nothing there."""
+    """A folder for cases: in memory where there is such a place, where flushing is free."""
     if os.access("/dev/shm", os.W_OK):
         folder = Path("/dev/shm") / f"watcher-faults-{os.getpid()}"
         folder.mkdir()

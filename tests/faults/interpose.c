@@ -13,19 +13,21 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum kind { OPEN, CREATE, READ, WRITE, FSYNC, CLOSE, UNLINK, RENAME, LINK, MKDIR, CHMOD, UTIME,
             TRUNCATE, STAT, LIST, LOCK };
 static const char *const words[] = { "open", "create", "read", "write", "fsync", "close", "unlink",
     "rename", "link", "mkdir", "chmod", "utime", "truncate", "stat", "list", "lock" };
-enum how { COUNT, KILL_BEFORE, KILL_AFTER, KILL_HALFWAY, FAIL_ONCE, FAIL_ON, LIE, SHORT };
+enum how { COUNT, KILL_BEFORE, KILL_AFTER, KILL_HALFWAY, FAIL_ONCE, FAIL_ON, LIE, SHORT, HOOK };
 
 #define MOST 65536
-static char below[PATH_MAX], skipped[PATH_MAX];
+static char below[PATH_MAX], skipped[PATH_MAX], hook[PATH_MAX];
 static unsigned char watched[MOST];
 static unsigned long mask;
 static long at;
@@ -77,6 +79,21 @@ static const char *of(int descriptor, char *room) {
     return room;
 }
 
+/* Let a shell do something just before the call; its path is in $STRUCK. */
+static void run_hook(const char *path) {
+    pid_t child = fork();
+    if (!child) {
+        how = -1;
+        unsetenv("LD_PRELOAD");
+        setenv("STRUCK", path, 1);
+        execl("/bin/sh", "sh", "-c", hook, NULL);
+        _exit(127);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    note("hook %d\n", status);
+}
+
 /* Say what is to be done with a call: -1 nothing, or one of `how`. */
 static int strike(enum kind kind, const char *path) {
     int kept = errno, todo = -1;
@@ -86,6 +103,7 @@ static int strike(enum kind kind, const char *path) {
     else if (n == at || (how == FAIL_ON && n >= at)) {
         if (n == at) note("struck %ld %s %s\n", n, words[kind], path);
         if (how == KILL_BEFORE) die();
+        if (how == HOOK) { run_hook(path); errno = kept; return -1; }
         todo = how;
     }
     errno = kept;
@@ -104,9 +122,11 @@ static int strike(enum kind kind, const char *path) {
     result; })
 
 void faults_arm(const char *folder, const char *skip, size_t skip_size, unsigned long kinds,
-                int what, long when, int error, int trace_to, int without_renameat2) {
+                int what, long when, int error, int trace_to, int without_renameat2,
+                const char *command) {
     snprintf(below, sizeof below, "%s", folder);
     memcpy(skipped, skip, skip_size);
+    snprintf(hook, sizeof hook, "%s", command);
     mask = kinds, at = when, number = error, trace = trace_to, no_renameat2 = without_renameat2;
     calls = 0;
     how = what;

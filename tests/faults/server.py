@@ -63,6 +63,7 @@ def _run(request: dict[str, Any]) -> None:
             _arm(**request["plan"])
         from watcher.cli.app import run_app  # noqa: PLC0415
 
+        os.environ["WATCHER_DEBUG"] = "1"
         code = run_app(request["arguments"])
         sys.stdout.flush()
     except BaseException:  # noqa: BLE001 - nothing of a child may get into the server's loop
@@ -73,7 +74,7 @@ def _run(request: dict[str, Any]) -> None:
         os._exit(code)
 
 
-def _arm(  # noqa: PLR0917
+def _arm(  # noqa: PLR0913, PLR0917
     below: str,
     skipped: list[str],
     kinds: int,
@@ -82,6 +83,7 @@ def _arm(  # noqa: PLR0917
     error: int,
     trace: str,
     without_renameat2: bool,
+    hook: str,
 ) -> None:
     library = ctypes.CDLL(None)
     to = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -96,6 +98,7 @@ def _arm(  # noqa: PLR0917
         error,
         to,
         int(without_renameat2),
+        os.fsencode(hook),
     )
 
 

@@ -36,6 +36,8 @@ class How(enum.IntEnum):
     LIE = 6
     """Done, but an error comes back."""
     SHORT = 7
+    HOOK = 8
+    """A shell does something just before the call."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Plan:
     below: str = ""
     """Only calls below this folder count; empty: below the whole case."""
     without_renameat2: bool = False
+    hook: str = ""
+    """For the shell; the call's path is in $STRUCK."""
 
     def wire(self, folder: Path) -> dict[str, Any]:
         """Return what the server is told."""
@@ -61,6 +65,7 @@ class Plan:
             "error": self.error,
             "trace": str(folder.with_suffix(".trace")),
             "without_renameat2": self.without_renameat2,
+            "hook": self.hook,
         }
 
 
@@ -88,7 +93,7 @@ class Run:
     @property
     def calls(self) -> list[str]:
         """The kinds of the calls that were counted."""
-        return [line.split(" ")[1] for line in self.trace if not line.startswith("struck")]
+        return [line.split(" ")[1] for line in self.trace if line[0].isdigit()]
 
 
 def build(folder: Path) -> Path:

@@ -1,0 +1,112 @@
+"""Defects that are sown into the program in a child, to see that the suite catches each.
+
+Only the server's children import this; what is patched here is the program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+
+def copying_in_place() -> None:
+    """Write under the final name at once, and publish by doing nothing."""
+    from watcher.platform import system  # noqa: PLC0415
+
+    def publish(part: str, path: str) -> None:
+        return None
+
+    from watcher import transfer  # noqa: PLC0415
+
+    prepare = transfer._prepare
+
+    def prepared(batch: Any, shipment: Any) -> None:
+        prepare(batch, shipment)
+        if not os.path.lexists(shipment.transfer.place.path):
+            shipment.part = shipment.transfer.place.path
+
+    transfer._prepare = prepared
+    _patch(system, "publish", publish)
+
+
+def no_flush() -> None:
+    """Flush no file."""
+    from watcher.platform import system  # noqa: PLC0415
+
+    def finish_part(descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
+        os.utime(descriptor, ns=times_ns)
+        os.fchmod(descriptor, 0o444)
+        os.close(descriptor)
+
+    _patch(system, "finish_part", finish_part)
+    _patch(system, "forget_cached", lambda descriptor: None)
+
+
+def no_folder_flush() -> None:
+    """Flush no folder."""
+    from watcher.platform import system  # noqa: PLC0415
+
+    _patch(system, "flush_folder", lambda path: None)
+
+
+def look_then_rename() -> None:
+    """Look whether the name is free, then rename over whatever came meanwhile."""
+    from watcher.platform import system  # noqa: PLC0415
+
+    def publish(part: str, path: str) -> None:
+        if os.path.lexists(path):
+            raise FileExistsError(path)
+        os.rename(part, path)
+
+    _patch(system, "publish", publish)
+
+
+def shared_temporary_name() -> None:
+    """Give every temporary file the same name, for any watcher."""
+    from watcher.destination import PartNames  # noqa: PLC0415
+    from watcher.platform import system  # noqa: PLC0415
+
+    def create_part(path: str) -> int:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    PartNames.new = lambda self: ".watcher-shared.part"  # type: ignore[method-assign]
+    _patch(system, "create_part", create_part)
+
+
+def opening_by_path() -> None:
+    """Open a source by its path, links followed."""
+    from watcher.platform import system  # noqa: PLC0415
+
+    _patch(system, "open_source", lambda root, path: os.open(path, os.O_RDONLY))
+
+
+def exists_on_an_error() -> None:
+    """Take a name that is there after an error for success, whatever it holds."""
+    from watcher import transfer  # noqa: PLC0415
+
+    transfer._has = lambda batch, place, shipment: os.path.exists(place.path)  # type: ignore[assignment]
+
+
+SEEDS: dict[str, Callable[[], None]] = {
+    "copying in place": copying_in_place,
+    "no flush": no_flush,
+    "no folder flush": no_folder_flush,
+    "look, then rename": look_then_rename,
+    "a shared temporary name": shared_temporary_name,
+    "opening by path": opening_by_path,
+    "exists() on an error": exists_on_an_error,
+}
+
+
+def sow(name: str) -> None:
+    """Patch a defect into this process."""
+    SEEDS[name]()
+
+
+def _patch(target: Any, name: str, value: Any) -> None:
+    with contextlib.suppress(AttributeError):
+        setattr(target, name, value)
+        return
+    setattr(type(target), name, staticmethod(value))
