@@ -15,7 +15,7 @@ from watcher.errors import WatcherError
 from watcher.platform import system
 
 COMMANDS = (
-    *("run", "rescan", "status", "check", "why", "history", "resolve"),
+    *("run", "rescan", "status", "check", "why", "history", "verify", "resolve"),
     *("doctor", "startup", "init", "demo"),
 )
 """In the order in which `--help` shows them; each is a module of its own."""

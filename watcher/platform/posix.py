@@ -167,6 +167,11 @@ class Posix:
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
+    def fetch_early(self, descriptor: int) -> None:
+        """POSIX_FADV_WILLNEED starts reading ahead."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+
     def create_part(self, path: str) -> int:
         """Create it exclusively, private to this user."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -84,6 +84,9 @@ class System(Protocol):
     def forget_cached(self, descriptor: int) -> None:
         """Start write-back of the file and drop what is cached of it, where the system allows."""
 
+    def fetch_early(self, descriptor: int) -> None:
+        """Let the disk begin to read the file, where the system can be told; never waits."""
+
     # Writing a copy
 
     def create_part(self, path: str) -> int:

@@ -142,6 +142,9 @@ class Windows:
     def forget_cached(self, descriptor: int) -> None:
         """Do nothing: `open_for_reading` has done it."""
 
+    def fetch_early(self, descriptor: int) -> None:
+        """Do nothing: a file that is read from its beginning on is read ahead anyway."""
+
     def create_part(self, path: str) -> int:
         """Create it hidden; others (virus scanners) may read it, not write, rename or remove it."""
         access = api.GENERIC_READ | api.GENERIC_WRITE

@@ -1,0 +1,167 @@
+"""`watcher verify`: whether the copies still are what was recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_module
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from watcher.cli import moments
+from watcher.cli.exits import Exit
+from watcher.cli.options import ConfigFile, Json
+from watcher.cli.printing import say
+
+if TYPE_CHECKING:
+    from watcher.verification import Finding, Tally
+
+_EVERY = 0.2
+"""Seconds between two looks of the progress bar."""
+
+
+def verify(
+    config: ConfigFile = None,
+    destination: Annotated[
+        str | None, typer.Option(help="One destination only.", show_default=False)
+    ] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="One experiment only, as in RB123456.", show_default=False)
+    ] = None,
+    older_than: Annotated[
+        str,
+        typer.Option(metavar="AGE", help="Only what was not proven for so long, as in 30d."),
+    ] = "",
+    sample: Annotated[
+        str, typer.Option(metavar="SHARE", help="Only so much, as in 5%, the oldest check first.")
+    ] = "",
+    json: Json = False,
+) -> int:
+    """Read archived copies again and compare them with what is on record.
+
+    Works without a ledger too, from manifests, sidecars and streams. Ctrl-C ends it with what was
+    found so far; the next one goes on with what was not read. Ends with 0 if all is well.
+    """
+    from watcher.config import load
+    from watcher.verification import Asked, Tally
+    from watcher.verification import verify as findings_of
+
+    asked = Asked(
+        destination,
+        experiment,
+        moments.age(older_than) if older_than else None,
+        moments.share(sample) if sample else None,
+    )
+    tally, started = Tally(), time.monotonic()
+    show = _Printer(json=json)
+    findings = findings_of(load(config), asked, tally)
+    with _bar(tally) as look:
+        try:
+            for finding in findings:
+                show.one(finding)
+                look()
+        except KeyboardInterrupt:
+            tally.interrupted = True
+        finally:
+            findings.close()
+    show.end()
+    for line in _summary(tally, time.monotonic() - started):
+        _tell(line, json=json)
+    return Exit.DONE if tally.is_clean else Exit.LEFT_BEHIND
+
+
+class _Printer:
+    """Prints what is wrong, a line each; for programs all of it, as an array that grows."""
+
+    def __init__(self, *, json: bool) -> None:
+        self._json = json
+        self._start = "["
+
+    def one(self, finding: Finding) -> None:
+        if self._json:
+            print(f"{self._start}{json_module.dumps(_row(finding))}", end="")
+            self._start = ",\n "
+        elif finding.state.is_fault:
+            say(_line(finding))
+
+    def end(self) -> None:
+        if self._json:
+            print("[]" if self._start == "[" else "]")
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    from watcher.platform import system
+    from watcher.views.words import iso
+
+    copy = finding.copy
+    return {
+        "source": copy.source,
+        "destination": copy.destination,
+        "path": system.plain(copy.path),
+        "checksum": str(copy.checksum) if copy.checksum else None,
+        "state": finding.state.value,
+        "found": finding.found or None,
+        "verified_at": iso(finding.at),
+    }
+
+
+def _line(finding: Finding) -> str:
+    from watcher.platform import system
+
+    copy = finding.copy
+    line = f"{finding.state:<10}  {copy.destination}  {system.plain(copy.path)}"
+    if finding.state == "altered":
+        return f"{line}: it is {finding.found}, on record is {copy.checksum}"
+    return f"{line}: {finding.found}" if finding.found else line
+
+
+def _summary(tally: Tally, seconds: float) -> Iterator[str]:
+    from watcher.views import words
+
+    counts = [f"{count:,} {state}" for state, count in sorted(tally.counts.items())]
+    for name, reason in tally.unreachable.items():
+        yield f"{name} can't be looked at: {reason}"
+    if tally.unkept:
+        yield f"the result is not kept: {tally.unkept}"
+    if tally.interrupted:
+        yield "interrupted: the next `watcher verify` goes on with what was not read"
+    read = f"read {words.size(tally.done)} in {words.duration(seconds)}"
+    yield f"{', '.join(counts) or 'nothing to verify'}; {read}"
+
+
+def _tell(line: str, *, json: bool) -> None:
+    """Say it; beside an array for programs, on standard error."""
+    if not json:
+        say(line)
+    elif sys.stderr is not None:
+        with contextlib.redirect_stdout(sys.stderr):
+            say(line)
+
+
+@contextlib.contextmanager
+def _bar(tally: Tally) -> Iterator[Callable[[], None]]:
+    """Show bytes and the time left on a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    tally.is_shown = True
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+    from rich.progress import TransferSpeedColumn as Speed
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), Speed(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task, last = progress.add_task("verify", total=None), 0.0
+
+        def look() -> None:
+            nonlocal last
+            if time.monotonic() - last > _EVERY:
+                last = time.monotonic()
+                total = max(tally.size, tally.done)
+                progress.update(task, completed=tally.done, total=total or None)
+
+        yield look

@@ -1,0 +1,226 @@
+"""Whether the copies still are what was recorded: read again, and compared.
+
+copies   what is to be read, and what came of it
+reading  several at once, from the disk
+shelves  what lies at a destination, and what the records there say of it
+
+The ledger's copies come first: those that were never read again, then the oldest check. Then what
+lies at the destinations that the ledger doesn't know is compared with the records there, which is
+all there is to compare with where the ledger is gone.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import threading
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+
+from watcher.activity import Notice
+from watcher.config import Config
+from watcher.daemon import LEDGER_NAME, depots_of, ground_of
+from watcher.destination import PartNames
+from watcher.errors import DestinationDown, WatcherError
+from watcher.ledger import Checks, Ledger
+from watcher.model import Receipt
+from watcher.outage import words_of
+from watcher.platform import system
+from watcher.transfer import Depot
+from watcher.verification.copies import Copy, Finding, State, Tally
+from watcher.verification.reading import Reader, sampled
+from watcher.verification.shelves import Shelves
+
+__all__ = ["Asked", "Copy", "Finding", "State", "Tally", "verify"]
+
+_THREADS = max(4, min(8, os.cpu_count() or 4))
+_KEPT_TOGETHER = 500
+_KEPT_EVERY = 2.0
+"""Seconds after which results go to the ledger, so that an interruption loses little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be verified; what is None excludes nothing."""
+
+    destination: str | None = None
+    experiment: str | None = None
+    older_than: float | None = None
+    """Only copies that were neither archived nor read again for so many seconds."""
+    share: float | None = None
+    """Only so much of the copies, as a fraction."""
+
+
+def verify(config: Config, asked: Asked, tally: Tally) -> Generator[Finding, None, None]:
+    """Read copies again and compare them with what is on record.
+
+    To interrupt it, close the generator: what was found so far is kept.
+
+    Args:
+        config: the configuration.
+        asked: which copies.
+        tally: filled as it goes on.
+
+    Raises:
+        WatcherError: there is no destination of that name.
+
+    """
+    depots = depots_of(config, PartNames("", ""))
+    if asked.destination is not None and asked.destination not in depots:
+        names = ", ".join(depots)
+        raise WatcherError(f"there is no destination {asked.destination}", mend=f"one of: {names}")
+    wanted = [d for n, d in depots.items() if asked.destination in {None, n}]
+    ledger = _ledger(config, tally)
+    try:
+        reachable = [depot for depot in wanted if _is_reachable(depot, tally)]
+        rounds = [_Round(config, depot, asked, tally, ledger) for depot in reachable]
+        for one in rounds:
+            one.count()
+        for one in rounds:
+            yield from one.run()
+    finally:
+        if ledger is not None:
+            tally.unkept = tally.unkept or ledger.trouble
+            ledger.close()
+
+
+def _ledger(config: Config, tally: Tally) -> Ledger | None:
+    """Open the ledger: for writing where that can be, never creating one."""
+    path = os.path.join(config.state_dir, LEDGER_NAME)
+    try:
+        found = Ledger.peek(path)
+    except WatcherError as error:
+        tally.unkept = error.what
+        return None
+    if found is None or not os.access(path, os.W_OK):
+        tally.unkept = "" if found is None else "the ledger can't be written to"
+        return found
+    found.close()
+    ledger = Ledger.open(path, _hear)
+    if not ledger.trouble:
+        return ledger
+    tally.unkept = ledger.trouble
+    ledger.close()
+    return Ledger.peek(path)
+
+
+def _hear(_notice: Notice) -> None:
+    """Its trouble is told at the end."""
+
+
+def _is_reachable(depot: Depot, tally: Tally) -> bool:
+    try:
+        depot.reach.look()
+    except (OSError, DestinationDown) as error:
+        tally.unreachable[depot.name] = words_of(error)[0]
+        return False
+    return True
+
+
+class _Round:
+    """One destination."""
+
+    def __init__(
+        self, config: Config, depot: Depot, asked: Asked, tally: Tally, ledger: Ledger | None
+    ) -> None:
+        self._depot = depot
+        self._asked = asked
+        self._tally = tally
+        self._ledger = ledger
+        self._begun = time.time()
+        before = self._begun - (asked.older_than or 0.0)
+        self._checks = Checks(depot.name, before, asked.experiment)
+        self._count: int | None = None
+        self._shelves = Shelves(depot, ground_of(config).roots, self._recorded)
+        self._lock = threading.Lock()
+        self._kept: list[tuple[int, float, str]] = []
+        self._kept_at = time.monotonic()
+
+    def count(self) -> None:
+        """Add to the tally what there is to read."""
+        copies, size = self._ledger.to_check(self._checks) if self._ledger else (0, 0)
+        share = self._asked.share or 1.0
+        if self._asked.share is not None:
+            self._count = math.ceil(copies * share)
+        if self._tally.is_shown and not copies and self._asked.older_than is None:
+            copies, size = self._shelves.count(self._shelves.tops(self._asked.experiment))
+        self._tally.copies += math.ceil(copies * share)
+        self._tally.size += int(size * share)
+
+    def run(self) -> Iterator[Finding]:
+        """Yield what is found."""
+        reader = Reader(_THREADS, self._moved)
+        try:
+            for group in reader.findings(sampled(self._recorded_copies(), self._count)):
+                for finding in group:
+                    yield self._told(finding)
+            yield from self._unknown()
+        finally:
+            self._keep(at_once=True)
+
+    def _recorded_copies(self) -> Iterator[Copy]:
+        for number, receipt in self._ledger.checks(self._checks) if self._ledger else ():
+            yield _copy(number, receipt)
+
+    def _unknown(self) -> Iterator[Finding]:
+        """Look at what the ledger doesn't know."""
+        for top in self._shelves.tops(self._asked.experiment):
+            reader = Reader(_THREADS, self._moved)
+            at_once: list[Finding] = []
+
+            def to_read(top: str = top, at_once: list[Finding] = at_once) -> Iterator[Copy]:
+                for one in self._shelves.below(top):
+                    if isinstance(one, Finding):
+                        at_once.append(one)
+                    elif one.checksum is None:
+                        at_once.append(Finding(one, State.UNRECORDED, time.time()))
+                    elif self._is_in_sample():
+                        yield one
+
+            for group in reader.findings(to_read()):
+                for finding in (*at_once, *group):
+                    yield self._told(finding)
+                at_once.clear()
+            for finding in at_once:
+                yield self._told(finding)
+
+    def _is_in_sample(self) -> bool:
+        return self._asked.share is None or random.random() < self._asked.share
+
+    def _told(self, finding: Finding) -> Finding:
+        if finding.state is State.MISSING and self._depot.cleaned_by_others:
+            finding = replace(finding, state=State.CLEANED)
+        self._tally.add(finding)
+        if finding.copy.number is not None:
+            self._kept.append((finding.copy.number, finding.at, finding.state.value))
+            self._keep()
+        return finding
+
+    def _keep(self, *, at_once: bool = False) -> None:
+        is_due = time.monotonic() - self._kept_at > _KEPT_EVERY
+        if self._kept and (at_once or is_due or len(self._kept) >= _KEPT_TOGETHER):
+            kept, self._kept, self._kept_at = self._kept, [], time.monotonic()
+            if self._ledger is not None and not self._tally.unkept:
+                self._ledger.checked(kept)
+
+    def _recorded(self, folder: str) -> set[str]:
+        return self._ledger.names_below(self._depot.name, folder) if self._ledger else set()
+
+    def _moved(self, size: int) -> None:
+        with self._lock:
+            self._tally.done += size
+
+
+def _copy(number: int, receipt: Receipt) -> Copy:
+    path, size = system.native(receipt.path), receipt.fingerprint.size
+    return Copy(
+        receipt.destination,
+        path,
+        receipt.source,
+        receipt.checksum,
+        size,
+        number,
+        receipt.experiment,
+    )

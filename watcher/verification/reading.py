@@ -1,0 +1,123 @@
+"""Reading copies again: several at once, from the disk and not from what is cached of it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from watcher.checksums import Hashing, is_known
+from watcher.platform import system
+from watcher.verification.copies import Copy, Finding, State
+
+_CHUNK = 256 << 10
+_TOGETHER = 64
+_BYTES_TOGETHER = 4 << 20
+_AHEAD = 3
+"""Groups under way for each thread."""
+_GONE = (FileNotFoundError, NotADirectoryError)
+
+
+class Stopped(Exception):  # noqa: N818 - no error: the way out of a long read
+    """It was interrupted."""
+
+
+class Reader:
+    """Reads copies in groups, in a few threads."""
+
+    def __init__(self, threads: int, moved: Callable[[int], None]) -> None:
+        """Make it ready.
+
+        Args:
+            threads: how many groups are read at a time.
+            moved: told of bytes that were read, from any thread.
+
+        """
+        self._threads = threads
+        self._moved = moved
+        self._stop = threading.Event()
+
+    def findings(self, copies: Iterable[Copy]) -> Iterator[list[Finding]]:
+        """Yield what the copies are found to be, in groups, in their order."""
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify")
+        under_way: deque[Future[list[Finding]]] = deque()
+        try:
+            for group in _groups(copies):
+                under_way.append(pool.submit(self._read, group))
+                if len(under_way) > self._threads * _AHEAD:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            self._stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _read(self, group: list[Copy]) -> list[Finding]:
+        """Open all and let the disk begin on all, then read one after the other."""
+        with contextlib.ExitStack() as stack:
+            opened = [(copy, self._opened(copy, stack)) for copy in group]
+            return [self._finding(copy, one) for copy, one in opened]
+
+    def _opened(self, copy: Copy, stack: contextlib.ExitStack) -> int | OSError:
+        try:
+            descriptor = system.open_for_reading(copy.path)
+        except OSError as error:
+            return error
+        stack.callback(os.close, descriptor)
+        if not system.is_plain_file(os.fstat(descriptor)):
+            return OSError(errno.EINVAL, "is no regular file")
+        with contextlib.suppress(OSError):
+            system.forget_cached(descriptor)
+            system.fetch_early(descriptor)
+        return descriptor
+
+    def _finding(self, copy: Copy, opened: int | OSError) -> Finding:
+        if copy.checksum is None:
+            return Finding(copy, State.UNRECORDED, time.time())
+        if not is_known(copy.checksum.algorithm):
+            why = f"{copy.checksum.algorithm} can't be computed here"
+            return Finding(copy, State.UNREADABLE, time.time(), why)
+        try:
+            if isinstance(opened, OSError):
+                raise opened
+            found = self._hashed(copy, copy.checksum.algorithm, opened)
+        except _GONE:
+            return Finding(copy, State.MISSING, time.time())
+        except OSError as error:
+            return Finding(copy, State.UNREADABLE, time.time(), error.strerror or str(error))
+        state = State.OK if found == str(copy.checksum) else State.ALTERED
+        return Finding(copy, state, time.time(), found)
+
+    def _hashed(self, copy: Copy, algorithm: str, descriptor: int) -> str:
+        hashing, size = Hashing([algorithm]), min(copy.size or _CHUNK, _CHUNK - 1) + 1
+        while data := os.read(descriptor, size):
+            hashing.update(data)
+            self._moved(len(data))
+            if self._stop.is_set():
+                raise Stopped
+        return str(hashing.checksums()[0])
+
+
+def _groups(copies: Iterable[Copy]) -> Iterator[list[Copy]]:
+    """Take small copies together, each large one alone."""
+    group: list[Copy] = []
+    size = 0
+    for copy in copies:
+        size += copy.size or 0
+        group.append(copy)
+        if len(group) >= _TOGETHER or size >= _BYTES_TOGETHER:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def sampled(copies: Iterable[Copy], count: int | None) -> Iterator[Copy]:
+    """Take so many at most."""
+    return itertools.islice(iter(copies), count)
