@@ -36,6 +36,8 @@ NAME = ".watcher-doctor-"
 PATIENCE = 30.0
 """Seconds that a running watcher has for it, besides its rescan interval."""
 _PAUSE = 0.05
+_LET_GO = 10.0
+"""Seconds that others may still look at what is to be removed."""
 
 Moved = Callable[[int, int], None]
 """Told how many steps are done, of how many."""
@@ -85,11 +87,15 @@ def live(config: Config, moved: Moved) -> Iterator[Found]:
         yield Found("live", text, mend or "mend the destination first")
         return
     trial = _prepared(config, depots, moved)
+    left: list[str] = []
     try:
         yield from _sent(trial)
     finally:
-        _clean_up(trial)
-    yield Found("live", "the test file and its folders are gone again")
+        left = _clean_up(trial)
+    if left:
+        yield Found("live", f"can't be cleaned up: {words.path_name(left[0])}", "remove it by hand")
+    else:
+        yield Found("live", "the test file and its folders are gone again")
 
 
 def _prepared(config: Config, depots: dict[str, Depot], moved: Moved) -> _Trial:
@@ -189,17 +195,33 @@ def _is_there(path: str, content: bytes) -> bool:
         return False
 
 
-def _clean_up(trial: _Trial) -> None:
-    """Remove what lies below the experiment of our own, here and at the destinations."""
+def _clean_up(trial: _Trial) -> list[str]:
+    """Remove what lies below the experiment of our own, here and at the destinations.
+
+    Returns:
+        What could not be removed.
+
+    """
     experiment = os.path.basename(trial.top)
+    ours = [trial.top]
     for path in trial.places.values():
         before, found, _ = path.partition(os.sep + experiment + os.sep)
-        if found:
-            _remove(os.path.join(before, experiment))
-    _remove(trial.top)
+        ours += [os.path.join(before, experiment)] if found else []
+    return [top for top in ours if not _remove(top)]
 
 
-def _remove(top: str) -> None:
+def _remove(top: str) -> bool:
+    """Remove a folder of ours; Windows keeps one for as long as another program is in it."""
+    deadline = time.monotonic() + _LET_GO
+    while os.path.lexists(top):
+        _try_to_remove(top)
+        if time.monotonic() > deadline:
+            return not os.path.lexists(top)
+        time.sleep(_PAUSE)
+    return True
+
+
+def _try_to_remove(top: str) -> None:
     for folder, folders, names in os.walk(top, topdown=False):
         for name in names:
             with contextlib.suppress(OSError):

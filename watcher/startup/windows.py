@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import struct
@@ -43,7 +44,8 @@ class Shortcut:
         import pylnk3  # noqa: PLC0415
 
         try:
-            link = pylnk3.parse(path)
+            with open(path, "rb") as file:
+                link = pylnk3.Lnk(io.BytesIO(file.read()))
             program, arguments = str(link.path), link.arguments or ""
         except (pylnk3.FormatException, pylnk3.MissingInformationException, struct.error) as error:
             raise ValueError(f"no shortcut: {error}") from error
