@@ -48,8 +48,8 @@ ON_POSIX = [
     'quote" star* question?.txt',
     "trailing dot.",
     "CON",
-    os.fsdecode(b"no utf-8 \xff\xfe.txt"),
-    os.fsdecode(b"\xe9" * 255),
+    "no utf-8 \udcff\udcfe.txt",
+    "\udce9" * 255,
     "ä" * 127,
 ]
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \(\d+\) watcher[.\w]* ")
