@@ -43,6 +43,7 @@ from watcher.transfer import (
     make_folders,
     may_hold,
     vouched,
+    vouches_for,
 )
 
 logger = logging.getLogger(__name__)
@@ -123,6 +124,13 @@ class Settling:
         """
         looks: Looks = {}
         results: dict[Entry, tuple[Receipt, ...] | Unsettled] = {}
+        vouching = [e for e in entries if not self._keep and vouches_for(e.file)]
+        if vouching:  # what a checksum file is about must go first, for it must be held to that
+            results = self.settle([e for e in entries if e not in vouching])
+            for entry in vouching:
+                if subject := vouches_for(entry.file):
+                    results[entry] = Unsettled(_waits_for(subject))
+            entries = [entry for entry in vouching if entry not in results]
         while entries:
             outcomes, moves = self._plan(entries, looks)
             results.update(self._settle(outcomes, moves))
@@ -348,6 +356,10 @@ def _kept_in(outcomes: dict[Entry, Unsettled | None], entry: Entry) -> Iterator[
 
 def _all_receipts(entry: Entry, last: Receipt | None) -> tuple[Receipt, ...]:
     return (*entry.receipts.values(), *((last,) if last else ()))
+
+
+def _waits_for(subject: str) -> FileFault:
+    return FileFault(f"holds the checksum of {system.plain(subject)}, and goes when that has gone")
 
 
 def _look_at_source(file: FinishedFile) -> None:

@@ -39,6 +39,7 @@ from watcher.transfer.producer import (
     names_beside,
     promises,
     vouched,
+    vouches_for,
 )
 from watcher.transfer.source import Moved, Source, hash_source, is_still
 
@@ -337,4 +338,5 @@ __all__ = [
     "make_folders",
     "may_hold",
     "vouched",
+    "vouches_for",
 ]

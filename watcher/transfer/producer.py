@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from watcher.checksums import known
 from watcher.checksums.lines import parsed
-from watcher.checksums.producer import digest_in, digests_beside
+from watcher.checksums.producer import digest_in, digests_beside, subjects
 from watcher.checksums.sidecar import small
 from watcher.checksums.stream import STREAM
 from watcher.errors import FileFault, ProducerMismatch
@@ -105,6 +105,17 @@ def vouched(
     made = hash_source(file, algorithms_for(algorithms, kept), moved)
     hold_to(kept, file, made, accepts)
     return made[: len(algorithms)]
+
+
+def vouches_for(file: FinishedFile) -> str | None:
+    """Return the file beside this one whose checksum it holds, as long as that is there."""
+    folder, name = os.path.split(file.path)
+    for subject, algorithm in subjects(name):
+        path = os.path.join(folder, subject)
+        content = _finished(file.path) if os.path.lexists(path) else None
+        if content and digest_in(content, algorithm, subject):
+            return path
+    return None
 
 
 def _finished(path: str) -> bytes | None:
