@@ -1,5 +1,6 @@
 """A batch of files to one destination: verified, under a name that was free, or not at all."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,7 +101,7 @@ def test_a_batch_of_three_hundred_arrives_whole(ground, store):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(os.fsdecode(b"not-utf-8-\xff\xfe.txt"), marks=on_posix),
+        pytest.param("not-utf-8-\udcff\udcfe.txt", marks=on_posix),
         pytest.param("two\nlines.txt", marks=on_posix),
         pytest.param("x" * 251 + ".txt", marks=on_posix),
         "-rf",
@@ -595,3 +597,77 @@ def test_four_threads_fill_one_folder(ground, store):
         thread.join(30)
     assert not any(arrival.is_conflict for arrival in arrived(*results))
     assert len(store.lines()) == len(store.files()) == 80
+
+
+# What goes with a file besides its content
+
+STREAMS = {"notes": b"by hand", "log": b""}
+
+
+def with_streams(*, keeps: bool, **more: Any) -> contextlib.AbstractContextManager[object]:
+    """Let sources have streams, where the system can't give them any."""
+    return faulty(
+        streams={ALWAYS: lambda _real, _path: tuple(STREAMS)},
+        read_stream={
+            ALWAYS: lambda real, path, name: real(path, name) if keeps else STREAMS.get(name)
+        },
+        keeps_streams={ALWAYS: lambda _real, _folder: keeps},
+        **more,
+    )
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_streams_that_do_not_fit_are_published_beside(ground, store, times):
+    """Each as NAME.STREAM.stream, marked, dated and on record; made good where a crash forgot."""
+    file = ground.finished("scan.txt", b"1 2 3")
+    with with_streams(keeps=False):
+        for _ in range(times):
+            arrived(*store.carry(file))
+            (store.home() / "scan.txt.log.stream").unlink() if times > 1 else None
+        arrived(*store.carry(file))
+    for name, content in STREAMS.items():
+        beside = store.home() / f"scan.txt.{name}.stream"
+        assert beside.read_bytes() == content
+        assert system.is_marked(beside.lstat())
+        assert beside.lstat().st_mtime_ns == file.fingerprint.mtime_ns
+    assert store.lines() == {
+        "scan.txt": digest_of(b"1 2 3"),
+        "scan.txt.notes.stream": digest_of(b"by hand"),
+        "scan.txt.log.stream": digest_of(b""),
+    }
+
+
+def test_a_stream_whose_name_is_taken_gets_another(ground, store):
+    """R4: what has the name keeps it."""
+    file = ground.finished("scan.txt", b"1 2 3")
+    put(store.home() / "scan.txt.notes.stream", b"somebody else's")
+    with with_streams(keeps=False):
+        arrived(*store.carry(file))
+    assert (store.home() / "scan.txt.notes.stream").read_bytes() == b"somebody else's"
+    kept = store.home() / f"scan.txt.notes.{digest_of(b'by hand')[:8]}.stream"
+    assert kept.read_bytes() == b"by hand"
+
+
+def test_a_stream_that_can_not_be_published_holds_the_file(ground, store):
+    """R2: without all that goes with it a file has not arrived."""
+    file = ground.finished("scan.txt", b"1 2 3")
+    script = {2: fails(errno.EIO)}
+    with with_streams(keeps=False, publish=script):
+        (result,) = store.carry(file)
+    assert isinstance(result, OSError)
+    assert not [n for n in os.listdir(store.home()) if n.endswith(".part")]
+
+
+@on_posix
+def test_streams_travel_with_the_file_where_they_are_kept(ground, store):
+    """Through the system's own calls: extended attributes stand for streams here."""
+    file = ground.finished("scan.txt", b"1 2 3")
+    os.chmod(file.path, 0o644)
+    for name, content in STREAMS.items():
+        system.write_stream(file.path, name, content)
+    os.chmod(file.path, 0o444)
+    with with_streams(keeps=True):
+        arrived(*store.carry(file))
+        for name, content in STREAMS.items():
+            assert system.read_stream(str(store.home() / "scan.txt"), name) == content
+    assert sorted(store.lines()) == ["scan.txt"]

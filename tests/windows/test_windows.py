@@ -19,12 +19,15 @@ if sys.platform != "win32":
 from tests.harness import IS_WINE, wait_until
 from tests.platforms import set_mark, wine_excuses
 from watcher.errors import SourceBusy
+from watcher.model import Fingerprint, FinishedFile
 from watcher.outage import Fault, fault_of
-from watcher.platform import system, windows_console
+from watcher.platform import system, windows_console, windows_streams
 from watcher.platform import windows as room
 from watcher.platform import windows_api as api
+from watcher.transfer.streams import put_inside
 
 HIDDEN, READONLY = stat.FILE_ATTRIBUTE_HIDDEN, stat.FILE_ATTRIBUTE_READONLY
+SYSTEM = stat.FILE_ATTRIBUTE_SYSTEM
 TIMES = (1_600_000_000_123_456_700, 1_650_000_001_765_432_100)
 
 
@@ -75,6 +78,55 @@ def test_only_what_is_missing_is_absent(folder: str, source: str) -> None:
 def test_a_number_that_python_hides_may_be_an_outage() -> None:
     """R8: Python's file objects say EINVAL where Windows said that the network is gone."""
     assert fault_of(OSError(errno.EINVAL, "Invalid argument")) is Fault.OUTAGE
+
+
+def test_a_file_without_streams_has_none(folder: str, source: str) -> None:
+    """Also where the system knows no streams at all, as Wine."""
+    assert system.streams(source) == ()
+
+
+@wine_excuses("keeps no streams: `path:name` is a second file in the folder")
+def test_streams_are_listed_and_travel(folder: str, source: str) -> None:
+    path = source + ".copy"
+    os.close(system.create_part(path))
+    set_mark(source, False)
+    system.write_stream(source, "notes", b"by hand")
+    set_mark(source)
+    assert system.streams(source) == ("notes",)
+    assert system.keeps_streams(folder)
+    file = FinishedFile(folder, "", "", "scan.txt", Fingerprint.of(os.lstat(source)))
+    put_inside(file, path)
+    assert system.read_stream(path, "notes") == b"by hand"
+    assert Path(path).read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("full", "name"),
+    [("::$DATA", ""), (":notes:$DATA", "notes"), (":Zone.Identifier:$DATA", "Zone.Identifier")],
+)
+def test_a_stream_is_known_by_its_plain_name(full: str, name: str) -> None:
+    assert windows_streams.plain_name(full) == name
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        0,
+        HIDDEN,
+        pytest.param(SYSTEM, marks=wine_excuses("forgets the system attribute")),
+        pytest.param(HIDDEN | SYSTEM, marks=wine_excuses("forgets the system attribute")),
+    ],
+)
+def test_a_copy_is_hidden_or_a_system_file_as_its_source(
+    folder: str, source: str, more: int
+) -> None:
+    path = os.path.join(folder, "copy.txt")
+    api.set_attributes(source, READONLY | more)
+    system.finish_part(system.create_part(path), path, TIMES)
+    system.dress(path, os.lstat(source))
+    assert attributes_of(path) & (READONLY | HIDDEN | SYSTEM) == READONLY | more
+    api.set_attributes(source, READONLY)
+    system.remove_part(path)
 
 
 def test_the_end_of_a_console_is_a_clean_end() -> None:

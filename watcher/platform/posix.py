@@ -177,6 +177,17 @@ class Posix:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(path, flags, 0o600)
 
+    def streams(self, path: str) -> tuple[str, ...]:
+        """None: extended attributes are the file system's own business here."""
+        return ()
+
+    def keeps_streams(self, folder: str) -> bool:
+        """Say no."""
+        return False
+
+    def dress(self, path: str, look: os.stat_result) -> None:
+        """Do nothing: there is nothing else."""
+
     def write_stream(self, path: str, name: str, content: bytes) -> None:
         """Set the extended attribute `user.<name>`; flushed with the file."""
         if not hasattr(os, "setxattr"):

@@ -92,6 +92,15 @@ class System(Protocol):
     def create_part(self, path: str) -> int:
         """Create a temporary file for writing: exclusive, private, hidden on Windows."""
 
+    def streams(self, path: str) -> tuple[str, ...]:
+        """Return the names of the alternate data streams of a file (Windows); raises OSError."""
+
+    def keeps_streams(self, folder: str) -> bool:
+        """Tell whether files in a folder can have alternate data streams; raises OSError."""
+
+    def dress(self, path: str, look: os.stat_result) -> None:
+        """Give a marked copy what else its source shows: hidden, system (Windows)."""
+
     def write_stream(self, path: str, name: str, content: bytes) -> None:
         """Write what goes with a file under a name of its own, and flush it where it is a file.
 

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from watcher.errors import SourceBusy, SourceChanged
 from watcher.model import PART, REMOVING
 from watcher.platform import windows_api as api
-from watcher.platform import windows_console
+from watcher.platform import windows_console, windows_streams
 
 assert sys.platform == "win32"
 
@@ -149,6 +149,19 @@ class Windows:
         """Create it hidden; others (virus scanners) may read it, not write, rename or remove it."""
         access = api.GENERIC_READ | api.GENERIC_WRITE
         return api.open_file(path, access, api.SHARE_READ, api.ATTRIBUTE_HIDDEN, api.CREATE_NEW)
+
+    def streams(self, path: str) -> tuple[str, ...]:
+        """List all but the content itself."""
+        return tuple(windows_streams.names(path))
+
+    def keeps_streams(self, folder: str) -> bool:
+        """Ask the volume."""
+        return windows_streams.are_kept(folder)
+
+    def dress(self, path: str, look: os.stat_result) -> None:
+        """Set the same attributes once more, with those that the source has besides."""
+        if more := look.st_file_attributes & (api.ATTRIBUTE_HIDDEN | api.ATTRIBUTE_SYSTEM):
+            api.set_attributes(path, api.ATTRIBUTE_READONLY | api.ATTRIBUTE_ARCHIVE | more)
 
     def write_stream(self, path: str, name: str, content: bytes) -> None:
         """Write the alternate data stream `path:name`; the part may be open, it is shared apart."""

@@ -27,6 +27,7 @@ CREATE_NEW = 1
 OPEN_EXISTING = 3
 ATTRIBUTE_READONLY = 0x1
 ATTRIBUTE_HIDDEN = 0x2
+ATTRIBUTE_SYSTEM = 0x4
 ATTRIBUTE_ARCHIVE = 0x20
 ATTRIBUTE_NORMAL = 0x80
 FLAG_OPEN_REPARSE_POINT = 0x00200000
@@ -253,6 +254,14 @@ def file_system(top: str) -> str:
     if not _kernel32.GetVolumeInformationW(top, None, 0, None, None, None, name, _LONGEST):
         raise last_error(top)
     return name.value
+
+
+def volume_flags(top: str) -> int:
+    """Return what a volume, given by its top folder, says that its file system can do."""
+    flags = wintypes.DWORD()
+    if not _kernel32.GetVolumeInformationW(top, None, 0, None, None, flags, None, 0):
+        raise last_error(top)
+    return int(flags.value)
 
 
 def no_dialogs() -> None:

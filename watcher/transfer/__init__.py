@@ -42,6 +42,7 @@ from watcher.transfer.producer import (
     vouches_for,
 )
 from watcher.transfer.source import Moved, Source, hash_source, is_still
+from watcher.transfer.streams import Beside, put_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,10 @@ class _Shipment:
     checksums: tuple[Checksum, ...] = ()
     promises: tuple[Promise, ...] = ()
     scan: Scan | None = None
+    look: os.stat_result | None = None
+    """What the source showed when it had been read."""
+    beside: Sequence[Entry] = ()
+    """What was published beside it, because the destination keeps no streams."""
     named: ArchivePath | None = None
     """Where it must be published, because the copy itself holds that name."""
     outcome: Arrival | Exception | None = None
@@ -116,6 +121,7 @@ def carry(transfers: Sequence[Transfer], depot: Depot, moved: Moved) -> list[Arr
     try:
         for step in (_ask_producer, _adopt, _prepare, _copy, _flush, _read_back, _publish):
             _for_each(step, batch)
+        _put_beside(batch)
         _flush_folders(batch)
         _record(batch)
     finally:
@@ -205,6 +211,8 @@ def _copy(batch: _Batch, shipment: _Shipment) -> None:
             hashing.update(data)
             _write(shipment.descriptor, data)
             batch.moved(len(data))
+        put_inside(file, shipment.part)
+        shipment.look = source.look
     checksums = _held(batch, shipment, hashing.checksums())
     if shipment.checksums and shipment.checksums != checksums:
         raise SourceChanged("changed while it was copied", path=file.path)
@@ -221,6 +229,8 @@ def _flush(batch: _Batch, shipment: _Shipment) -> None:
     times = (shipment.file.fingerprint.mtime_ns, shipment.file.fingerprint.mtime_ns)
     if descriptor is not None:
         system.finish_part(descriptor, shipment.part, times)
+    if shipment.look is not None:
+        system.dress(shipment.part, shipment.look)
 
 
 def _read_back(batch: _Batch, shipment: _Shipment) -> None:
@@ -272,6 +282,21 @@ def _take_over(batch: _Batch, place: ArchivePath) -> None:
     batch.folders.add(place.parent)
 
 
+def _put_beside(batch: _Batch) -> None:
+    """Publish what the copies could not take in; a file without it has not arrived."""
+    depot = batch.depot
+    beside = Beside(depot.record, depot.algorithms, depot.parts.new, batch.moved)
+    for shipment in batch.shipments:
+        if isinstance(arrival := shipment.outcome, Arrival):
+            try:
+                shipment.beside = beside.put(shipment.file, arrival.place)
+            except FileFault as error:
+                shipment.outcome = error
+            except (OSError, NotImplementedError) as error:
+                shipment.outcome = error
+                depot.reach.look()
+
+
 def _flush_folders(batch: _Batch) -> None:
     for folder in batch.folders:
         system.flush_folder(folder)
@@ -285,7 +310,8 @@ def _record(batch: _Batch) -> None:
     for shipment in batch.shipments:
         if isinstance(shipment.outcome, Arrival):
             entry = entry_of(shipment.outcome)
-            arrived[entry.place.folder].append((shipment, entry))
+            folder = arrived[entry.place.folder]
+            folder += [(shipment, one) for one in (entry, *shipment.beside)]
     for shipments in arrived.values():
         try:
             batch.depot.record.write([entry for _, entry in shipments])

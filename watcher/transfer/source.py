@@ -31,6 +31,8 @@ class Source:
         """Name the file; entering opens it."""
         self._file = file
         self._descriptor = -1
+        self.look: os.stat_result | None = None
+        """The last look at it."""
 
     def __enter__(self) -> Self:
         """Open and look."""
@@ -70,7 +72,8 @@ class Source:
             raise _unreadable(self._file, error) from error
 
     def _look(self) -> None:
-        if not is_still(self._file, os.fstat(self._descriptor)):
+        self.look = os.fstat(self._descriptor)
+        if not is_still(self._file, self.look):
             raise SourceChanged("is not the file that was looked at", path=self._file.path)
 
 
