@@ -99,7 +99,7 @@ class Store:
     def files(self) -> dict[str, bytes]:
         """Return all plain files but manifests: the path from the destination, and the content."""
         return {
-            str(path.relative_to(self.folder)): path.read_bytes()
+            path.relative_to(self.folder).as_posix(): path.read_bytes()
             for path in self.folder.rglob("*")
             if path.is_file() and path.name != MANIFEST
         }
