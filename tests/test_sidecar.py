@@ -33,7 +33,8 @@ def sidecars(*algorithms: str):
 
 def passes(sidecar: Path, tool: str = "sha256sum") -> bool:
     command = [tool, "--strict", "-c", "--", sidecar.name]
-    return not subprocess.run(command, cwd=sidecar.parent, capture_output=True, check=False).returncode
+    done = subprocess.run(command, cwd=sidecar.parent, capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def test_a_sidecar_is_one_line_that_coreutils_checks_and_read_only(tmp_path):

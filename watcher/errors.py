@@ -15,16 +15,17 @@ from __future__ import annotations
 
 
 class WatcherError(Exception):
-    """Something an operator should know.
-
-    Args:
-        what: what happened and why, in one sentence without a full stop.
-        path: the file or folder that it happened to.
-        mend: what the operator can do about it.
-
-    """
+    """Something an operator should know."""
 
     def __init__(self, what: str, *, path: str = "", mend: str = "") -> None:
+        """Say it.
+
+        Args:
+            what: what happened and why, in one sentence without a full stop.
+            path: the file or folder that it happened to.
+            mend: what the operator can do about it.
+
+        """
         super().__init__(what)
         self.what = what
         self.path = path

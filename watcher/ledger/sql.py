@@ -129,7 +129,8 @@ BY_DIGEST = """
 
 # Without a separator the pattern can't span folder and name, so that each table is read once.
 BY_PART = r"""
-    +receipt.file IN (SELECT id FROM file WHERE CAST(source AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\')
+    +receipt.file IN
+        (SELECT id FROM file WHERE CAST(source AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\')
     OR +receipt.folder IN
         (SELECT id FROM folder WHERE CAST(path AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\')
     OR CAST(name AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'
