@@ -57,6 +57,8 @@ class Desk:
         It has one reason at a time: where two lanes fail, the first one's stays until that is over.
         """
         reason, mend = words_of(error)
+        if fault_of(error) in {Fault.BUSY, Fault.OUTAGE}:
+            mend = ""  # it passes by itself: nobody needs to come
         if reason == entry.reason or (entry.reason and entry.held_in != lane):
             return
         entry.reason, entry.held_in = reason, lane
