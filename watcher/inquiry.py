@@ -87,6 +87,7 @@ def why(config: Config, path: str) -> Iterator[str]:
         yield from _waits(config, found, receipts, ledger)
     elif receipts:
         yield from _went(receipts)
+        yield from _decided(ledger, system.plain(native))
     elif ground.root_of(native) is not None and ground.is_excluded(native):
         yield "it lies in an excluded folder, or in a destination: those are never read"
     else:
@@ -147,6 +148,11 @@ def _on_its_way(config: Config, missing: set[str]) -> Iterator[str]:
         yield f"{view['error']}; {view['mend']}".strip("; ")
     if not down:
         yield "it is finished and on its way"
+
+
+def _decided(ledger: Ledger | None, source: str) -> Iterator[str]:
+    for promised, actual, at in ledger.resolutions(source) if ledger else ():
+        yield f"accepted {_time(at)}: it is {actual}, its producer's checksum was {promised}"
 
 
 def _went(receipts: list[Receipt]) -> Iterator[str]:

@@ -100,7 +100,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE verified (
         receipt INTEGER PRIMARY KEY REFERENCES receipt,
         at REAL NOT NULL,
-        state TEXT NOT NULL
+        result TEXT NOT NULL
     );
     CREATE INDEX verified_at ON verified (at);
     """,

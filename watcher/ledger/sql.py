@@ -179,8 +179,7 @@ TO_CHECK = f"""
     LEFT JOIN verified ON verified.receipt = receipt.id
     WHERE coalesce(at, 0) < ? AND {_CHECKED}
 """
-VERIFIED = "INSERT OR REPLACE INTO verified (receipt, at, state) VALUES (?, ?, ?)"
-LAST_VERIFIED = "SELECT at, state FROM verified WHERE receipt = ?"
+VERIFIED = "INSERT OR REPLACE INTO verified (receipt, at, result) VALUES (?, ?, ?)"
 NAMES_BELOW = """
     SELECT name FROM folder CROSS JOIN receipt ON receipt.folder = folder.id
     WHERE folder.path = ? AND destination = ? AND state = 1

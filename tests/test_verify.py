@@ -1,0 +1,141 @@
+"""`watcher verify`: each fault is found by name, from the ledger or from the records alone."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.harness import Instrument
+
+FILES = 20
+RECORDS = ["manifest", "sidecar", "stream"]
+
+
+def verified(instrument: Instrument, *options: str) -> tuple[int, dict[str, list[str]]]:
+    """Run it; return the exit code, and the file names by state."""
+    done = instrument.run("verify", "--json", "--destination", "archive", *options)
+    assert done.stdout.startswith("["), done.stderr
+    found: dict[str, list[str]] = {}
+    for one in json.loads(done.stdout):
+        name = one["path"].replace("\\", "/").rpartition("/")[2]
+        found.setdefault(one["state"], []).append(name)
+    return done.returncode, {state: sorted(names) for state, names in found.items()}
+
+
+@pytest.fixture(params=RECORDS)
+def instrument(request, tmp_path):
+    with Instrument(tmp_path, checksums={"record": request.param}) as made:
+        for number in range(FILES):
+            made.finish(f"RB1/bluesky_scans/sub/scan_{number:02}.txt", b"%d\n" % number)
+        done = made.run("rescan")
+        assert done.returncode == 0, done
+        yield made
+
+
+def spoil(instrument: Instrument) -> None:
+    """A flipped byte, a shortened, a deleted and a foreign file."""
+    folder = instrument.archived("RB1", "sub")
+    for number, content in ((1, b"x\n"), (2, b"")):
+        path = folder / f"scan_{number:02}.txt"
+        path.chmod(0o644)
+        path.write_bytes(content)
+    (folder / "scan_03.txt").chmod(0o644)
+    (folder / "scan_03.txt").unlink()
+    (folder / "foreign.txt").write_bytes(b"1")
+
+
+FAULTS = {
+    "altered": ["scan_01.txt", "scan_02.txt"],
+    "missing": ["scan_03.txt"],
+    "unrecorded": ["foreign.txt"],
+}
+
+
+def test_all_is_well_with_and_without_the_ledger(instrument):
+    names = [f"scan_{number:02}.txt" for number in range(FILES)]
+    assert verified(instrument) == (0, {"ok": names})
+    shutil.rmtree(instrument.state)
+    assert verified(instrument) == (0, {"ok": names})
+    assert not instrument.state.exists(), "verify makes no state folder"
+
+
+def test_each_fault_is_found_by_name(instrument):
+    spoil(instrument)
+    code, found = verified(instrument)
+    assert code == 1
+    assert len(found.pop("ok")) == FILES - 3
+    assert found == FAULTS
+
+
+def test_each_fault_is_found_from_the_records_alone_R10(instrument):
+    spoil(instrument)
+    shutil.rmtree(instrument.state)
+    code, found = verified(instrument)
+    assert code == 1
+    assert len(found.pop("ok")) == FILES - 3
+    is_stream = not list(instrument.archive.rglob("*sha256"))
+    wanted = {k: v for k, v in FAULTS.items() if not (is_stream and k == "missing")}
+    assert found == wanted, "a stream goes with its file"
+
+
+@pytest.fixture
+def archived(tmp_path):
+    with Instrument(tmp_path) as made:
+        for number in range(FILES):
+            made.finish(f"RB1/bluesky_scans/scan_{number:02}.txt", b"%d\n" % number)
+        made.finish("RB2/bluesky_scans/other.txt")
+        assert made.run("rescan").returncode == 0
+        yield made
+
+
+def test_only_an_experiment_is_looked_at(archived):
+    assert verified(archived, "--experiment", "RB2") == (0, {"ok": ["other.txt"]})
+
+
+def test_a_sample_takes_the_oldest_check_first_until_all_had_their_turn(archived):
+    seen: set[str] = set()
+    for _ in range(3):
+        code, found = verified(archived, "--sample", "33%")
+        assert code == 0
+        assert not seen & set(found["ok"])
+        seen |= set(found["ok"])
+    assert len(seen) == FILES + 1
+
+
+def test_what_was_proven_lately_is_not_read_again(archived):
+    """So that what was interrupted goes on where it was."""
+    assert verified(archived, "--older-than", "1h") == (0, {})
+    assert len(verified(archived, "--older-than", "0s")[1]["ok"]) == FILES + 1
+
+
+def test_copies_that_others_cleaned_away_are_no_fault(archived):
+    shutil.rmtree(archived.cached("RB1", ""))
+    done = archived.run("verify", "--destination", "cache", "--json")
+    states = {one["state"] for one in json.loads(done.stdout)}
+    assert done.returncode == 0
+    assert states == {"ok", "cleaned"}
+
+
+def test_a_line_whose_file_is_still_on_its_way_is_pending(archived):
+    shutil.rmtree(archived.state)
+    manifest = archived.archived("RB1", "checksums.sha256")
+    with manifest.open("ab") as file:
+        file.write(b"%s *coming.txt\n" % (b"0" * 64))
+    archived.finish("RB1/bluesky_scans/coming.txt")
+    code, found = verified(archived)
+    assert code == 0
+    assert found["pending"] == ["coming.txt"]
+
+
+def test_a_destination_that_is_away_is_no_loss_but_said(archived):
+    archived.cycle.rename(archived.folder / "away")
+    done = archived.run("verify", "--destination", "archive")
+    assert done.returncode == 1
+    assert "archive can't be looked at" in done.stdout
+    assert "missing" not in done.stdout
+
+
+def test_an_unknown_destination_is_said(archived):
+    done = archived.run("verify", "--destination", "moon")
+    assert done.returncode != 0
+    assert "archive, cache" in done.stderr
