@@ -67,8 +67,8 @@ def flip_a_bit(path: str) -> None:
         first = file.read(1)
         file.seek(0)
         file.write(bytes([first[0] ^ 1]))
-    os.chmod(path, stat.st_mode & 0o777)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    os.chmod(path, stat.st_mode & 0o777)
 
 
 class _Faulty:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.depots import CYCLE, MANIFEST, Ground, Store, digest_of, nothing, rewrite
 from tests.faulty import ALWAYS, after, before, does_but_fails, fails, faulty, flip_a_bit
-from tests.platforms import link, on_posix
+from tests.platforms import link, on_posix, wine_excuses
 from watcher.errors import CopyDiffers, DestinationDown, FileFault, SourceBusy, SourceChanged
 from watcher.model import Arrival, Manner
 from watcher.platform import system
@@ -44,6 +44,9 @@ def small_disk(tmp_path: Path):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", folder], check=True)
     yield folder
     subprocess.run(["umount", folder], check=False, capture_output=True)
+
+
+LINKS = wine_excuses("shows links as what they lead to, and none that leads nowhere")
 
 
 def arrived(*results: Arrival | Exception) -> list[Arrival]:
@@ -189,7 +192,9 @@ def test_a_conflict_name_that_is_taken_too_gets_more_digits(ground, store):
     assert os.path.basename(arrival.place.path) == f"scan.{digest[:16]}.txt"
     for digits in (16, 32, 64):
         place = store.home() / f"scan.{digest[:digits]}.txt"
-        place.unlink(missing_ok=True)
+        if place.exists():
+            place.chmod(0o600)
+            place.unlink()
         put(place, b"other")
     (result,) = store.carry(file)
     assert isinstance(result, FileFault)
@@ -208,7 +213,10 @@ def test_the_conflict_name_of_a_name_of_255_bytes_fits(ground, store):
     assert 253 <= len(os.fsencode(kept)) <= 255
 
 
-@pytest.mark.parametrize("kind", ["folder", "link", "dangling", "fifo"])
+@pytest.mark.parametrize(
+    "kind",
+    ["folder", "fifo", *(pytest.param(kind, marks=LINKS) for kind in ("link", "dangling"))],
+)
 def test_a_name_that_is_taken_by_no_file_is_a_conflict(ground, store, tmp_path, kind):
     """R4, R13: nothing is followed, waited for or replaced."""
     store.home().mkdir(parents=True)
@@ -362,6 +370,7 @@ def test_what_was_read_to_its_end_is_archived_though_its_name_went(ground, store
     assert list(store.files().values()) == [content]
 
 
+@on_posix  # elsewhere nobody can write to it while it is read
 def test_a_source_that_differs_between_two_reads_is_not_archived(ground, store):
     """R6: even where size, time and identity tell nothing."""
     put(store.home() / "scan.txt", b"other")
@@ -422,13 +431,24 @@ def test_a_copy_that_reads_back_otherwise_is_thrown_away_and_made_again(ground, 
     arrived(*store.carry(file))
 
 
+def before_failing(fault):
+    def closed(real, descriptor, *rest):
+        os.close(descriptor)
+        return fault(real, descriptor, *rest)
+
+    return closed
+
+
 @pytest.mark.parametrize("operation", ["create_part", "finish_part", "publish"])
 @pytest.mark.parametrize("fault", [fails, does_but_fails])
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES])
 def test_an_error_drops_one_file_and_leaves_nothing(ground, store, operation, fault, number):
     """R3, R5: a retry heals it, with one copy each."""
     files = [ground.finished(f"{n}.txt", b"%d" % n) for n in range(3)]
-    with faulty(**{operation: {2: fault(number)}}):
+    failing = fault(number)
+    if operation == "finish_part" and fault is fails:  # the real one closes, whatever happens
+        failing = before_failing(fails(number))
+    with faulty(**{operation: {2: failing}}):
         results = store.carry(*files)
     arrived(results[0], results[2])
     if operation == "publish" and fault is does_but_fails:
@@ -549,9 +569,9 @@ def test_the_cycle_and_the_fixed_part_are_never_made(ground, store):
     assert isinstance(results[0], DestinationDown)
     arrived(results[1])
     assert not (store.folder / "cycle_25_1").exists()
-    shutil.rmtree(store.folder)
+    store.folder.rename(store.folder.with_name("away"))
     with pytest.raises(DestinationDown):
-        store.carry(ground.finished())
+        store.carry(ground.finished("late.txt"))
     assert not store.folder.exists()
 
 
