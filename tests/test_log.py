@@ -268,6 +268,17 @@ def test_a_full_disk_is_told_once_without_a_traceback_and_ends_by_itself(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.posix
+@pytest.mark.skipif(
+    os.name == "nt" or not os.path.exists("/dev/full"), reason="needs a device that is always full"
+)
+def test_a_disk_that_stays_full_does_not_keep_the_log_from_ending(setup: Setup, path: Path) -> None:
+    path.symlink_to("/dev/full")
+    stop = setup()
+    logging.getLogger("watcher").info("lost")
+    assert not stop()
+
+
 def test_a_torn_last_line_is_ended_before_the_next_begins(setup: Setup, path: Path) -> None:
     path.write_bytes(b"half a li")
     stop = setup()

@@ -201,9 +201,13 @@ class Aside(QueueHandler):
         with suppress(queue.Full):
             self._lines.put_nowait(None)
         self._thread.join(PATIENCE)
-        if not self._thread.is_alive():
+        if self._thread.is_alive():
+            return False
+        try:
             self._target.close()
-        return not self._thread.is_alive()
+        except OSError:  # what it still held can't be written: the disk is full, or gone
+            return False
+        return True
 
 
 def setup(
