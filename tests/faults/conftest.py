@@ -4,7 +4,7 @@
 """
 
 import os
-import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -48,14 +48,20 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session")
 def arena(tmp_path_factory):
-    """A folder for cases: in memory where there is such a place, where flushing is free."""
-    if os.access("/dev/shm", os.W_OK):
-        folder = Path("/dev/shm") / f"watcher-faults-{os.getpid()}"
-        folder.mkdir()
-        yield folder
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
-        yield tmp_path_factory.mktemp("arena")
+    """A folder for cases: in memory where we may have some, bounded."""
+    folder = tmp_path_factory.mktemp("arena")
+    is_mounted = is_root() and not _run("mount", "-t", "tmpfs", "-o", "size=1g", "none", folder)
+    yield folder
+    if is_mounted:
+        _run("umount", "-l", folder)
+
+
+def _run(*command):
+    return subprocess.run([str(word) for word in command], check=False).returncode
+
+
+def is_root():
+    return sys.platform == "linux" and os.geteuid() == 0
 
 
 @pytest.fixture(scope="session")
@@ -78,5 +84,5 @@ def crew(crews):
 @pytest.fixture(scope="session")
 def as_root():
     """Skip what only root may do."""
-    if sys.platform != "linux" or os.geteuid() != 0:
+    if not is_root():
         pytest.skip("needs root on Linux")

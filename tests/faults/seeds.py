@@ -6,7 +6,9 @@ Only the server's children import this; what is patched here is the program.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +17,11 @@ def copying_in_place() -> None:
     """Write under the final name at once, and publish by doing nothing."""
     from watcher.platform import system  # noqa: PLC0415
 
+    real = system.publish
+
     def publish(part: str, path: str) -> None:
-        return None
+        if part != path:  # so it is not what was written in place
+            real(part, path)
 
     from watcher import transfer  # noqa: PLC0415
 
@@ -57,7 +62,7 @@ def look_then_rename() -> None:
 
     def publish(part: str, path: str) -> None:
         if os.path.lexists(path):
-            raise FileExistsError(path)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         os.rename(part, path)
 
     _patch(system, "publish", publish)
@@ -71,7 +76,15 @@ def shared_temporary_name() -> None:
     def create_part(path: str) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
-    PartNames.new = lambda self: ".watcher-shared.part"  # type: ignore[method-assign]
+    new = PartNames.new
+
+    def shared(self: PartNames) -> str:
+        """Name what is copied so, not what only probes."""
+        is_copy = sys._getframe(2).f_globals["__name__"] == "watcher.transfer"
+        is_copy |= sys._getframe(1).f_globals["__name__"] == "watcher.transfer"
+        return ".watcher-shared.part" if is_copy else new(self)
+
+    PartNames.new = shared  # type: ignore[method-assign]
     _patch(system, "create_part", create_part)
 
 

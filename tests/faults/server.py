@@ -6,17 +6,22 @@ runs one command of the program with its calls counted, failed or killed as the 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import sys
 import threading
 import traceback
 from typing import Any
+
+MOST = 256 << 20
+"""Bytes that any one file of a child may have: a runaway must not fill the machine's memory."""
 
 
 def main() -> None:
@@ -35,13 +40,15 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
     child = os.fork()
     if not child:
         _run(request)
+    with contextlib.suppress(OSError):
+        os.setpgid(child, child)
     watched = os.pidfd_open(child)
     poll = select.poll()
     poll.register(watched, select.POLLIN)
     is_hung = not poll.poll(request["seconds"] * 1000)
     os.close(watched)
     if is_hung:
-        os.kill(child, signal.SIGKILL)
+        os.killpg(child, signal.SIGKILL)
     _, status, usage = os.wait4(child, 0)
     code = os.waitstatus_to_exitcode(status)
     cpu = usage.ru_utime + usage.ru_stime
@@ -50,6 +57,8 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
 
 def _run(request: dict[str, Any]) -> None:
     code = 99
+    os.setpgid(0, 0)  # what a hook starts ends with it
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MOST, MOST))
     try:
         output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(output, 1)

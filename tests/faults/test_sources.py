@@ -35,10 +35,12 @@ MOMENTS = {
 def hooked(trace, moment, hook, stage):
     """Plan to run a hook before the first call of a kind below a folder at such a path."""
     top, kind, pattern = moment
+    below = stage.instrument.root if top == "Data" else stage.places["archive"]
+    inner = "/" + below.relative_to(stage.folder).as_posix() + "/"
     calls = [line.split(" ", 2) for line in trace]
-    paths = [path for _, k, path in calls if k == kind and f"/{top}/" in path]
+    paths = [path for _, k, path in calls if k == kind and inner in path]
     number = next(n for n, path in enumerate(paths, 1) if re.search(pattern, path))
-    below = str(stage.folder / top)
+    below = f"{below}/"
     return Plan(How.HOOK, number, kinds=frozenset({kind}), below=below, hook=hook)
 
 
