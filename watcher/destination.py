@@ -25,8 +25,8 @@ _LONGEST_NAME = 255
 """Bytes that a file name may have, on all file systems that matter here."""
 _LONGEST_SUFFIX = 64
 """Bytes of a suffix that a conflict name keeps; the longest digest and a stem fit beside it."""
-_LAST_SECOND = 253_370_764_800
-"""The beginning of the year 9999, and so the last one that a folder is named for."""
+_LAST_SECOND = 32_503_679_999
+"""The end of the year 2999: Windows' C library knows no local time after 3000."""
 
 
 def looks_like_windows(path: str) -> bool:
