@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from watcher.checksums.algorithms import digest_length, spelled
 from watcher.model import Checksum
 
+_BINARY, _TEXT = b" *", b"  "
 _ESCAPED = re.compile(rb"[\\\n\r]")
 _ESCAPES = {b"\\": rb"\\", b"\n": rb"\n", b"\r": rb"\r"}
 _MEANINGS = {escape: plain for plain, escape in _ESCAPES.items()}
@@ -36,12 +37,21 @@ class Line:
     """Where in the line the digest begins, in bytes."""
 
 
-def written(name: str, digest: str) -> bytes:
-    """Return the whole line for a file, with its LF."""
+def written(name: str, digest: str, algorithm: str = "") -> bytes:
+    """Return the whole line for a file, with its LF.
+
+    `b3sum` knows no mark for binary files: two spaces stand in the lines of blake3.
+    """
     plain = os.fsencode(name.replace(os.sep, "/"))
     escaped = _ESCAPED.sub(lambda found: _ESCAPES[found[0]], plain)
     mark = b"\\" if escaped != plain else b""
-    return mark + digest.encode("ascii") + b" *" + escaped + b"\n"
+    return (
+        mark
+        + digest.encode("ascii")
+        + (_TEXT if algorithm == "blake3" else _BINARY)
+        + escaped
+        + b"\n"
+    )
 
 
 def parsed(line: bytes, algorithm: str) -> Line | None:
@@ -92,5 +102,5 @@ def is_torn(rest: bytes, algorithm: str) -> bool:
     tell whether the name is whole. Where the power went, zeros may stand for the end.
     """
     length = digest_length(algorithm)
-    start = rb"\\?(?:[0-9a-f]{0,%d}|[0-9a-f]{%d} (?:\*.*)?)" % (length, length)
+    start = rb"\\?(?:[0-9a-f]{0,%d}|[0-9a-f]{%d} (?:[* ].*)?)" % (length, length)
     return re.fullmatch(start, rest.rstrip(b"\0"), re.DOTALL) is not None

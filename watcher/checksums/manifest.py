@@ -128,7 +128,9 @@ class Manifest:
             if stale:
                 _overwrite(path, algorithm, stale)
                 known.corrected(descriptor, stale)
-            fresh = [written(n, digests[n]) for k, n in names.items() if states[k] is None]
+            fresh = [
+                written(n, digests[n], algorithm) for k, n in names.items() if states[k] is None
+            ]
             _append(descriptor, begin + b"".join(fresh), is_alone=is_alone)
             for line in fresh:
                 known.add(line)

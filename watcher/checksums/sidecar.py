@@ -73,7 +73,7 @@ class Sidecar:
     def _publish(self, missing: list[tuple[ArchivePath, Checksum]], parts: list[str]) -> None:
         folders = set()
         for (place, one), part in zip(missing, parts, strict=True):
-            line = written(os.path.basename(place.path), one.digest)
+            line = written(os.path.basename(place.path), one.digest, one.algorithm)
             candidates = list(_names(os.path.basename(place.path), one))
             if any(_says(os.path.join(place.parent, name), line, one) for name in candidates):
                 folders.add(place.parent)  # whoever put it there may have been killed

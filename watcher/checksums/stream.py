@@ -103,7 +103,7 @@ class Stream:
         name = os.path.basename(place.path)
         for one in self._mine(checksums):
             stream = stream_name(one.algorithm, self._algorithms[0])
-            system.write_stream(path, stream, written(name, one.digest))
+            system.write_stream(path, stream, written(name, one.digest, one.algorithm))
 
     def _put_on_marked(self, path: str, entry: Entry) -> None:
         """Lift the mark of an adopted copy for a moment; its content is not touched."""
