@@ -36,7 +36,7 @@ def backlog() -> Backlog:
 
 def test_what_does_not_fit_is_turned_away_and_said(backlog: Backlog):
     """R12: memory is bounded; R9: and it is known that something was."""
-    offers = backlog.offer_all(entry(f"{n}") for n in range(11))
+    offers = [backlog.offer(entry(f"{n}")) for n in range(11)]
     assert offers == [Offer.TAKEN] * 10 + [Offer.FULL]
     assert len(backlog) == 10
     assert backlog.has_dropped
@@ -82,7 +82,8 @@ def test_a_large_file_is_a_batch_of_its_own(backlog: Backlog):
 def test_a_batch_is_bounded():
     """R12: a batch is bounded, and never waits to be full."""
     backlog = Backlog(["a"])
-    backlog.offer_all(entry(f"{n}") for n in range(BATCH_FILES + 5))
+    for n in range(BATCH_FILES + 5):
+        backlog.offer(entry(f"{n}"))
     assert len(backlog.take("a", 0)) == BATCH_FILES
     assert len(backlog.take("a", 0)) == 5
 

@@ -11,7 +11,7 @@ from watcher.activity import DestinationView, Snapshot
 from watcher.config import AfterArchiving, Config
 from watcher.daemon import LEDGER_NAME, depots_of, ground_of, is_running
 from watcher.destination import PartNames
-from watcher.errors import DestinationDown
+from watcher.errors import DestinationDown, WatcherError
 from watcher.inspection import Verdict, inspect, is_stranded
 from watcher.ledger import Ledger
 from watcher.model import FinishedFile, HeldBack, Receipt
@@ -80,18 +80,24 @@ def why(config: Config, path: str) -> Iterator[str]:
 
     """
     ground, native = ground_of(config), system.native(path)
-    ledger = ledger_of(config)
+    try:
+        ledger = ledger_of(config)
+    except WatcherError as error:  # the files on disk still tell the rest (R10)
+        ledger = None
+        yield str(error)
     receipts = ledger.receipts_of(system.plain(native)) if ledger else []
-    found = _look(ground.root_of(native), native)
-    if isinstance(found, FinishedFile):
+    root = ground.root_of(native)
+    is_excluded = root is not None and ground.is_excluded(native)
+    found = _look(root, native)
+    if isinstance(found, FinishedFile) and not is_excluded:
         yield from _waits(config, found, receipts, ledger)
     elif receipts:
         yield from _went(receipts)
         yield from _decided(ledger, system.plain(native))
-    elif ground.root_of(native) is not None and ground.is_excluded(native):
+    elif is_excluded:
         yield "it lies in an excluded folder, or in a destination: those are never read"
     else:
-        yield found.value if isinstance(found, Verdict) else found
+        yield found.value if isinstance(found, Verdict) else str(found)
         if found is Verdict.UNFINISHED:
             yield from _stranded(config, native)
 
