@@ -182,6 +182,7 @@ def test_links_are_neither_files_nor_folders(root: str, source: str) -> None:
     assert not system.is_plain_folder(os.lstat(to_folder))
 
 
+@on_posix
 def test_marked_at_is_no_earlier_than_the_last_change(source: str) -> None:
     assert system.marked_at(os.lstat(source)) >= os.lstat(source).st_mtime
 
