@@ -15,7 +15,14 @@ TRIES = 4
 BUSY = 2.0
 """Seconds of CPU that no run may need, whatever fails."""
 NUMBERS = ("EIO", "ENOSPC", "EDQUOT", "EACCES", "EROFS", "ESTALE", "ETIMEDOUT", "ENOTCONN")
-LEDGER = "/state/"
+
+
+def anywhere(_path):
+    return True
+
+
+def outside_ledger(path):
+    return "/state/" not in path
 
 
 def plain(stage):
@@ -69,7 +76,7 @@ class Sweeper:
         stage.ready()
         return stage
 
-    def numbers(self, kinds=KINDS, where=lambda path: True):
+    def numbers(self, kinds=KINDS, where=anywhere):
         """Yield the numbers of the calls of these kinds at these paths."""
         for line in self.calls:
             number, kind, path = line.split(" ", 2)
@@ -108,7 +115,7 @@ def plans(how, numbers, **more):
     return [{"how": how, "at": number, **more} for number in numbers]
 
 
-def plans_of(sweeper, how, kinds, where=lambda path: True, **more):
+def plans_of(sweeper, how, kinds, where=anywhere, **more):
     """Count calls of these kinds alone, so that no other can be struck in their place."""
     chosen = [line.split(" ", 2) for line in sweeper.calls if line.split(" ", 2)[1] in kinds]
     numbers = [n for n, (_, _, path) in enumerate(chosen, 1) if where(path)]
@@ -123,15 +130,11 @@ def swept(fault, sweeper, cases, **more):
 def test_R5_killed_before_and_after_every_call(crews, arena, way):
     """R2, R3, R5: wherever it is killed, nothing is lost, and the next start ends it."""
     sweeper = Sweeper(crews, arena, way)
-    kinds = KINDS if way == "renamed into the cache" else CHANGING
-    numbers = list(sweeper.numbers(kinds))
-    cases = plans(How.KILL_AFTER, numbers)
-    if way == "renamed into the cache":
-        cases += plans(How.KILL_BEFORE, numbers)
-    else:
-        numbers = list(sweeper.numbers(kinds, lambda path: LEDGER not in path))
-        cases = plans(How.KILL_BEFORE, numbers) + plans(How.KILL_AFTER, numbers)
-    cases += plans_of(sweeper, How.KILL_HALFWAY, {"write"})
+    is_first = way == "renamed into the cache"
+    kinds, where = (KINDS, anywhere) if is_first else (CHANGING, outside_ledger)
+    numbers = list(sweeper.numbers(kinds, where))
+    cases = plans(How.KILL_BEFORE, numbers) + plans(How.KILL_AFTER, numbers)
+    cases += plans_of(sweeper, How.KILL_HALFWAY, {"write"}, where)
     wrong = swept("killed before, after and in the middle of every call", sweeper, cases)
     assert not wrong, said(wrong)
 
@@ -140,8 +143,7 @@ def test_R5_killed_before_and_after_every_call(crews, arena, way):
 def test_R2_each_call_fails_once(crews, arena, name):
     """R2, R11: each call fails once, with each of eight errors."""
     sweeper = Sweeper(crews, arena, "renamed into the cache")
-    in_full = name in {"EIO", "ENOSPC"}
-    numbers = sweeper.numbers(where=lambda path: in_full or LEDGER not in path)
+    numbers = sweeper.numbers(where=anywhere if name == "EIO" else outside_ledger)
     cases = plans(How.FAIL_ONCE, numbers, error=getattr(errno, name))
     wrong = swept("each call fails once, with each of 8 errors", sweeper, cases)
     assert not wrong, said(wrong)
@@ -153,7 +155,8 @@ def test_R2_each_call_fails_once(crews, arena, name):
 def test_R2_each_call_fails_from_then_on(crews, arena, way, name):
     """R2, R11: from one call on all fail; it ends, in no busy loop, and heals afterwards."""
     sweeper = Sweeper(crews, arena, way)
-    cases = plans(How.FAIL_ON, sweeper.numbers(), error=getattr(errno, name))
+    numbers = sweeper.numbers(where=anywhere if name == "EIO" else outside_ledger)
+    cases = plans(How.FAIL_ON, numbers, error=getattr(errno, name))
     wrong = swept("each call fails from then on", sweeper, cases, note="0/0/0, no busy loop")
     assert not wrong, said(wrong)
 
@@ -189,7 +192,7 @@ def _no_conflict(stage, run):
 def test_R3_short_writes(crews, arena):
     """R3: a write that takes only half is gone on with."""
     sweeper = Sweeper(crews, arena, "renamed into the cache")
-    cases = plans_of(sweeper, How.SHORT, {"write"}, lambda path: LEDGER not in path)
+    cases = plans_of(sweeper, How.SHORT, {"write"}, outside_ledger)
     wrong = swept("short writes", sweeper, cases)
     assert not wrong, said(wrong)
 
