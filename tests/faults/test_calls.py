@@ -168,7 +168,7 @@ def test_R4_done_but_an_error_comes_back(crews, arena, way):
     """R4, R5: a call that was done though it says it wasn't is not taken for a conflict."""
     sweeper = Sweeper(crews, arena, way)
     kinds = {"rename", "link", "unlink", "write", "fsync", "close", "mkdir", "create"}
-    cases = plans_of(sweeper, How.LIE, kinds, error=errno.EIO)
+    cases = plans_of(sweeper, How.LIE, kinds, outside_ledger, error=errno.EIO)
     kinds = {"rename", "link", "mkdir", "create"}
     cases += plans_of(sweeper, How.LIE, kinds, error=errno.EEXIST)
     cases += plans_of(sweeper, How.LIE, {"rename", "unlink"}, error=errno.ENOENT)
