@@ -281,10 +281,10 @@ class Backlog:
         return len(self._entries) > self._capacity // 2
 
     def is_stuck(self, down: Collection[str]) -> bool:
-        """Tell whether every entry is held back, or needs a destination that is down."""
+        """Tell whether every entry is held back, or needs only destinations that are down."""
         with self._lock:
             return all(
-                entry.reason or (entry.missing or {entry.renamed_into or SETTLING}) & set(down)
+                entry.reason or (entry.missing or {entry.renamed_into or SETTLING}) <= set(down)
                 for entry in self._entries.values()
             )
 

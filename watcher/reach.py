@@ -150,6 +150,9 @@ class Reach:
                 mend="mount the share or make the folder; it is never created by the watcher",
             )
         os.makedirs(fixed, exist_ok=True)
+        while len(fixed) > len(self._below_root):
+            fixed = os.path.dirname(fixed)
+            system.flush_folder(fixed)
 
     def _look_where_links_lead(self) -> None:
         """Refuse a destination that is read for sources under another name (R7)."""
