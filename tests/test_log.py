@@ -167,8 +167,8 @@ def test_warnings_of_libraries_land_in_the_file_and_their_chatter_does_not(
     setup: Setup, path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     stop = setup()
-    logging.getLogger("watchdog.observers").warning("overflow")
-    logging.getLogger("watchdog.observers").info("chatter")
+    logging.getLogger("some.library").warning("overflow")
+    logging.getLogger("some.library").info("chatter")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("odd", RuntimeWarning, stacklevel=1)

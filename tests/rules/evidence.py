@@ -50,14 +50,17 @@ def digest(content: bytes) -> str:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Return the content of every regular file below a folder, by `/`-separated path from it."""
-    return {
-        os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, "/"): Path(
-            parent, name
-        ).read_bytes()
-        for parent, _, names in os.walk(folder)
-        for name in names
-    }
+    """Return the content of every regular file below a folder, by `/`-separated path from it.
+
+    What goes while it is looked at is left out, as if the look had come a moment later.
+    """
+    found = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            with contextlib.suppress(FileNotFoundError):
+                found[os.path.relpath(path, folder).replace(os.sep, "/")] = path.read_bytes()
+    return found
 
 
 def line_of(name: str, content: bytes) -> bytes:
