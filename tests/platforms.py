@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.harness import IS_WINE
+from tests.harness import IS_WINE, wait_until
 
 WINDOWS = os.name == "nt"
 on_windows = pytest.mark.skipif(not WINDOWS, reason="can only hold on Windows")
@@ -31,6 +31,7 @@ def link(target: str, path: str, *, folder: bool = False) -> None:
         names = [_below_wine(name) for name in (target, path)]
         ln = ["start", "/wait", "/unix", "/bin/ln", "-s", *names]
         subprocess.run(ln, stdin=subprocess.PIPE, stdout=subprocess.PIPE, check=True)
+        wait_until(lambda: os.path.lexists(path))  # it comes back before `ln` has run
         return
     try:
         os.symlink(target, path, target_is_directory=folder)

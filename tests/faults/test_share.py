@@ -50,10 +50,10 @@ class OnShare(Stage):
         instrument.configure(retry={"initial": "10ms", "maximum": "40ms"}, workers=1, **settings)
 
 
-LIES = [
-    *(("write", how, n, 1) for how in ("flip", "drop", "short") for n in range(8)),
+LIES = [  # the first write is the one that tries the destination out
+    *(("write", how, n, 1) for how in ("flip", "drop", "short") for n in range(1, 9)),
     *(("read", "flip", n, 1) for n in range(8)),
-    *(("write", how, 0, 3) for how in ("flip", "drop")),
+    *(("write", how, 1, 3) for how in ("flip", "drop")),
     ("read", "flip", 0, 3),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ class Site(Instrument):
 def site(tmp_path: Path) -> Iterator[Site]:
     """Under Wine a UNC path is a folder of this computer, which can be moved away."""
     if IS_WINE:
-        server = f"site{os.getpid()}"
+        server = f"site{secrets.token_hex(4)}"
         below = Path("Z:" + os.environ["WINEPREFIX"], "dosdevices", "unc", server)
         (below / tmp_path.name).mkdir(parents=True)
         share = Path(rf"\\{server}\{tmp_path.name}")
