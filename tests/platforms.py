@@ -31,7 +31,8 @@ def link(target: str, path: str, *, folder: bool = False) -> None:
         names = [_below_wine(name) for name in (target, path)]
         ln = ["start", "/wait", "/unix", "/bin/ln", "-s", *names]
         subprocess.run(ln, stdin=subprocess.PIPE, stdout=subprocess.PIPE, check=True)
-        wait_until(lambda: os.path.lexists(path))  # it comes back before `ln` has run
+        if os.path.exists(target):  # Wine shows no link that leads nowhere
+            wait_until(lambda: os.path.lexists(path))  # it comes back before `ln` has run
         return
     try:
         os.symlink(target, path, target_is_directory=folder)
