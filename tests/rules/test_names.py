@@ -94,7 +94,7 @@ def test_R13_such_names_are_told_while_they_wait_too(instrument):
     names = EVERYWHERE + (ON_POSIX if os.name == "posix" else [])
     for name in names:
         instrument.write(f"RB1/{SCANS}/{name}", b"unfinished")
-    instrument.configure(unfinished_after="1s")
+    instrument.configure(unfinished_after="1s", rescan_interval="1s")
     done = instrument.run("rescan", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("stays: ") == len(names)
