@@ -155,6 +155,7 @@ def trouble() -> Snapshot:
         "its content doesn't match its producer's checksum",
         "look at it, then: watcher resolve FILE --accept",
         NOW - 600,
+        mismatch=True,
     )
     busy = HeldBack(rf"{here}\open.txt", "somebody has it open for writing", "", NOW - 30)
     walk = WalkResult(

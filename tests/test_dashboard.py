@@ -20,6 +20,7 @@ from watcher.views import words
 from watcher.views.dashboard import render, run_dashboard, summary
 from watcher.views.dashboard.frame import screen
 from watcher.views.dashboard.look import Look
+from watcher.views.health import STRANDED_MEND, UNREADABLE_MEND
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SIZES = [(200, 60), (140, 40), (100, 30), (96, 22), (80, 24), (60, 15), (40, 8), (20, 1)]
@@ -86,6 +87,36 @@ def test_the_most_important_is_there_on_the_smallest_screen() -> None:
     assert "WAITING" in text
     assert "archive  ● offline  since 15:10" in text
     assert "128 files" in text
+
+
+def test_an_error_and_its_mend_are_whole_where_there_is_room() -> None:
+    """R11: what happened, and what to do, on a screen of ordinary size."""
+    down = DestinationChanged(
+        "archive",
+        DestinationState.OFFLINE,
+        r"its folder is missing: \\isis.cclrc.ac.uk\inst$\NDXLARMOR\Instrument\data",
+        "mount the share or make the folder; it is never created by the watcher",
+    )
+    text = shown(scenes.told([(60.0, down)], scenes.calm()), 100, 30)
+    panel = "".join(line[2:58] for line in text.splitlines()[2:8]).replace(" ", "")
+    assert down.error.replace(" ", "") in panel
+    assert down.mend.replace(" ", "") in panel
+    assert "archive offline since 15:14: its folder is missing: " in text
+
+
+@pytest.mark.parametrize("size", [(100, 30), (200, 60)])
+def test_where_to_read_on_is_always_told(size: tuple[int, int]) -> None:
+    text = shown(scenes.trouble(), *size)
+    assert r"log C:\ProgramData\watcher\watcher.log" in text
+    assert r"configuration C:\ProgramData\watcher\watcher.yaml" in text
+    assert "NDXLARMOR" in shown(scenes.trouble(), 60, 15)
+
+
+def test_all_that_stays_behind_says_what_could_be_done() -> None:
+    text = shown(scenes.trouble(), 200, 60)
+    for mend in ("resolve FILE --accept", "watcher resolve RB123456", STRANDED_MEND,
+                 UNREADABLE_MEND):  # fmt: skip
+        assert mend in text
 
 
 def test_colour_means_something_and_words_do_without_it() -> None:

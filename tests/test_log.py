@@ -33,6 +33,7 @@ from watcher.activity import (
 )
 from watcher.model import DestinationState, HeldBack, Stranded, WalkResult
 from watcher.views import log
+from watcher.views.health import STRANDED_MEND, UNREADABLE_MEND
 from watcher.views.lines import Before, lines, remember
 
 OFFLINE = DestinationChanged(
@@ -83,7 +84,8 @@ def test_an_error_says_what_which_file_why_and_what_to_do() -> None:
         "ERROR held back: /data/a.txt: its content is not what its checksum says; look at it",
         (
             "WARNING conflict: archive holds another file in the place of /data/b.txt; both are "
-            "kept, this one as /archive/b.1a2b3c4d.txt; watcher resolve /data/b.txt"
+            "kept, this one as /archive/b.1a2b3c4d.txt; compare the two, then: watcher resolve "
+            "/data/b.txt"
         ),
         "WARNING hints missed 2 files that the rescan found, such as /data/c.txt",
     ]
@@ -105,11 +107,8 @@ def test_a_rescan_tells_what_is_new_and_does_not_repeat_itself() -> None:
     ]
     loud = [line for line in story(news) if not line.startswith("DEBUG")]
     assert loud == [
-        "ERROR can't read /data/x: denied; its files wait until it can be read",
-        (
-            "WARNING stranded: /data/died.txt; its scan never finished it; "
-            "mark it read-only to have it archived"
-        ),
+        f"ERROR can't read /data/x: denied; {UNREADABLE_MEND}",
+        f"WARNING stranded: /data/died.txt, never finished; {STRANDED_MEND}",
         "INFO can be read again: /data/x: denied",
     ]
 

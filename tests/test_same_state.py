@@ -76,6 +76,8 @@ def test_all_count_the_same(scene: Callable[[], Snapshot]) -> None:
     assert words.count(archived, "file") in shown
     assert f"conflicts {same('conflicts', 'conflicts', 'conflicts'):,}" in shown
     assert f"stranded {same('stranded', 'stranded_files', 'stranded'):,}" in shown
+    mismatches = same("mismatches", "mismatched_files", "mismatches")
+    assert f"mismatches {mismatches:,}" in shown
     missed = same("missed_by_events", "missed_hints_total", "missed_by_events")
     assert f"hints missed {missed:,}" in shown
     held = sum(one(found, "held_files", waits_for=whom) for whom in ("person", "time"))

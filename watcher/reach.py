@@ -90,7 +90,7 @@ class Reach:
             self._make(fixed)
         if self._marker and not os.path.lexists(os.path.join(fixed, self._marker)):
             raise DestinationDown(
-                f"its marker {self._marker} is not in {fixed}",
+                f"its marker {self._marker} is missing: {system.plain(fixed)}",
                 mend="mount the share, or correct `marker`; nothing is written there meanwhile",
             )
         self._look_at_mount(fixed)
@@ -103,7 +103,8 @@ class Reach:
         """Make sure that the part of a place that is never created is there."""
         if not self._is_folder(place.fixed):
             raise DestinationDown(
-                f"{system.plain(place.fixed)} is not there", mend="it is never created: make it"
+                f"its folder is missing: {system.plain(place.fixed)}",
+                mend="it is never created: make it",
             )
 
     def sweep(self, folder: str) -> None:
@@ -146,7 +147,7 @@ class Reach:
     def _make(self, fixed: str) -> None:
         if self._below_root is None or not self._is_folder(self._below_root):
             raise DestinationDown(
-                f"{system.plain(fixed)} is not there",
+                f"its folder is missing: {system.plain(fixed)}",
                 mend="mount the share or make the folder; it is never created by the watcher",
             )
         os.makedirs(fixed, exist_ok=True)
@@ -161,7 +162,7 @@ class Reach:
             return
         if self._is_watched(folder):
             raise DestinationDown(
-                f"{system.plain(folder)} leads into a data root, where sources are looked for",
+                f"it leads into a data root, where sources are looked for: {system.plain(folder)}",
                 mend=_ELSEWHERE,
             )
         self._apart = folder
@@ -176,7 +177,7 @@ class Reach:
         mount = _mount_point_above(fixed)
         if len(mount) < len(self._mount):
             raise DestinationDown(
-                f"{self._mount} was a mount point and is a bare folder now", mend="mount it again"
+                f"a bare folder is where a share was mounted: {self._mount}", mend="mount it again"
             )
         self._mount = mount
 
@@ -185,7 +186,7 @@ class Reach:
         if self._wanted != LATEST:
             if not self._is_folder(os.path.join(parent, self._wanted)):
                 raise DestinationDown(
-                    f"there is no folder {self._wanted} in {system.plain(parent)}",
+                    f"there is no {self._wanted} folder: {system.plain(parent)}",
                     mend="make it, or correct `cycle`",
                 )
             return
@@ -193,7 +194,7 @@ class Reach:
             found = tuple(cycles_in([entry.name for entry in entries if entry.is_dir()]))
         if not found:
             raise DestinationDown(
-                f"there is no folder cycle_YY_N in {system.plain(parent)}",
+                f"there is no cycle_YY_N folder: {system.plain(parent)}",
                 mend="the facility makes it for each cycle; it goes on by itself then",
             )
         self.cycles = found
@@ -225,7 +226,9 @@ class Reach:
             why = f"there is no safe way of publishing: {error}"
             raise DestinationDown(why, mend=_UNSAFE) from error
         else:
-            raise DestinationDown(f"files in {folder} are replaced unasked", mend=_UNSAFE)
+            raise DestinationDown(
+                f"files are replaced unasked there: {system.plain(folder)}", mend=_UNSAFE
+            )
         finally:
             system.remove_part(path)
             system.remove_part(taken)

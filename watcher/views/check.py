@@ -149,7 +149,7 @@ def _figures(status: Mapping[str, Any], limits: Thresholds, now: float) -> Itera
     yield f"oldest={_age(status, now):.0f}s;{age};0"
     for name in ("archived", "missed_by_events"):
         yield f"{name}={status[name]}c;;;0"
-    for name in ("failed", "conflicts", "stranded"):
+    for name in ("failed", "mismatches", "conflicts", "stranded"):
         yield f"{name}={status[name]};;;0"
     online = [view["state"] == "online" for view in status["destinations"].values()]
     yield f"online={sum(online)};;{len(online)}:;0;{len(online)}"

@@ -19,6 +19,9 @@ LASTS_LOW = 24 * 3600.0
 LASTS_OUT = 2 * 3600.0
 """One that is full within so many seconds needs a person."""
 
+STRANDED_MEND = "mark it read-only to have it archived, or remove it"
+UNREADABLE_MEND = "give the account that runs the watcher the right to read it"
+
 
 class Level(enum.StrEnum):
     """How much of a person's attention it wants."""

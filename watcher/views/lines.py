@@ -24,6 +24,7 @@ from watcher.activity import (
 from watcher.model import DestinationState, Receipt, WalkResult
 from watcher.platform import system
 from watcher.views import words
+from watcher.views.health import STRANDED_MEND, UNREADABLE_MEND
 
 Line = tuple[int, str]
 """A level of `logging`, and a message."""
@@ -100,7 +101,9 @@ def _file(receipts: tuple[Receipt, ...]) -> str:
 def _conflict(news: ConflictKept, _before: Before, _now: float) -> Iterator[Line]:
     source, path = system.plain(news.source), system.plain(news.path)
     what = f"conflict: {news.destination} holds another file in the place of {source}"
-    yield logging.WARNING, f"{what}; both are kept, this one as {path}; watcher resolve {source}"
+    kept = f"{what}; both are kept, this one as {path}"
+    command = f"watcher resolve {words.quoted(source)}"
+    yield logging.WARNING, f"{kept}; compare the two, then: {command}"
 
 
 def _held(news: FileHeldBack, _before: Before, _now: float) -> Iterator[Line]:
@@ -118,17 +121,15 @@ def _walked(news: RescanEnded, before: Before, _now: float) -> Iterator[Line]:
     known = set(before.walk.errors)
     for error in news.result.errors:
         if error not in known:
-            yield logging.ERROR, f"can't read {error}; its files wait until it can be read"
+            yield logging.ERROR, _said(f"can't read {error}", UNREADABLE_MEND)
     for error in set(known) - set(news.result.errors):
         yield logging.INFO, f"can be read again: {error}"
     stranded = {file.path for file in before.walk.stranded}
     for file in news.result.stranded:
         if file.path not in stranded:
-            yield logging.WARNING, _said(f"stranded: {system.plain(file.path)}", _STRANDED)
+            what = f"stranded: {system.plain(file.path)}, never finished"
+            yield logging.WARNING, _said(what, STRANDED_MEND)
     yield logging.DEBUG, _walk(news.result)
-
-
-_STRANDED = "its scan never finished it; mark it read-only to have it archived"
 
 
 def _walk(walk: WalkResult) -> str:

@@ -86,6 +86,8 @@ def _left_behind(snapshot: Snapshot) -> Iterator[Metric]:
     person = sum(needs_a_person(held) for held in snapshot.held.values())
     values = [(("person",), float(person)), (("time",), float(len(snapshot.held) - person))]
     yield _gauge("held_files", "Files held back, by what they wait for", values, "waits_for")
+    what = "Those that differ from their producer's checksum"
+    yield _one("mismatched_files", what, snapshot.mismatches)
     yield _one("conflicts", "Conflicts that nobody has looked at", snapshot.conflicts)
     what = "Files that were never finished, untouched for long"
     yield _one("stranded_files", what, snapshot.rescan.stranded_count)

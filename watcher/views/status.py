@@ -308,8 +308,9 @@ def _archived_line(status: Mapping[str, Any]) -> str:
 
 def _left_line(status: Mapping[str, Any]) -> str:
     return (
-        f"{status['failed']} held back, {words.count(status['conflicts'], 'conflict')}, "
-        f"{status['stranded']} stranded, {status['missed_by_events']} missed by hints"
+        f"{status['failed']} held back, {status['mismatches']} mismatched, "
+        f"{words.count(status['conflicts'], 'conflict')}, {status['stranded']} stranded, "
+        f"{status['missed_by_events']} missed by hints"
     )
 
 

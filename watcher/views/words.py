@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -39,6 +40,11 @@ def _escaped(character: str) -> str:
 def path_name(path: str, encoding: str = "utf-8") -> str:
     """Show a path as a person writes it."""
     return visible(system.plain(path), encoding)
+
+
+def quoted(path: str) -> str:
+    """Show a path as a shell takes it for one word, if it is of an ordinary kind."""
+    return path if re.fullmatch(r"[\w.,:/\\+=@~-]+", path) else f'"{path}"'
 
 
 @lru_cache(maxsize=KEPT)

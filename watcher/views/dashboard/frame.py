@@ -73,8 +73,8 @@ def screen(
 
 
 def _foot(look: Look, width: int, framed: bool) -> list[Text]:
-    foot = panels.footer(look, width)
-    if framed and width >= PAIRS_FROM and _has_items(look):
+    foot = panels.footer(look, width, 2 if framed else 1)
+    if framed and width >= PAIRS_FROM and panels.is_anything_left(look):
         return [Text(" ") + line for line in _rhythm_line(look, width)] + foot
     return foot
 
@@ -96,15 +96,11 @@ def _framed(look: Look, width: int) -> list[Block]:
     if width < PAIRS_FROM:
         singles = ((8, where), (2, waits), (1, flight), (1, last), (3, behind), (2, rhythm))
         return [block(least, named) for least, named in singles]
-    if _has_items(look):  # names and reasons need the whole width
+    if panels.is_anything_left(look):  # names and reasons need the whole width
         end = [block(4, behind)]
     else:
         end = [block(2, behind, rhythm)]
     return [block(8, where, waits), block(1, flight), block(1, last), *end]
-
-
-def _has_items(look: Look) -> bool:
-    return len(panels.left_behind(look, BOXES_FROM[0])) > 1
 
 
 def _bare(look: Look, width: int) -> list[Block]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,10 @@ WORDS = {Level.OK: "ALL WELL", Level.WAITING: "WAITING", Level.ATTENTION: "NEEDS
 STATES = dict.fromkeys(DestinationState, "yellow") | {DestinationState.ONLINE: "green"}
 
 
+Fact = str | tuple[str, str]
+"""A few words, or those and their style."""
+
+
 @dataclass(frozen=True, slots=True)
 class Glyphs:
     """The characters that not every console has."""
@@ -31,11 +36,11 @@ class Glyphs:
     between: str = " · "
     full: str = "━"
     empty: str = "─"
-    spark: str = " ▁▂▃▄▅▆▇█"
+    spark: str = "▁▂▃▄▅▆▇█"
     box: str = "╭─╮│╰╯"
 
 
-ASCII = Glyphs("*", "->", "...", " | ", "#", "-", " .:-=+*#@", "+-+|++")
+ASCII = Glyphs("*", "->", "...", " | ", "#", "-", "_.:-=+*#@", "+-+|++")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +86,32 @@ class Look:
         """Cut the end off a sentence that is too long."""
         return words.sentence(text, width, self.glyphs.ellipsis)
 
+    def wrapped(self, text: str, width: int, most: int) -> list[str]:
+        """Break a sentence into lines, no more than `most` of them."""
+        last = f" {self.glyphs.ellipsis}"
+        width = max(width, 2 * len(last))
+        lines = textwrap.wrap(text, width, max_lines=most, placeholder=last, break_on_hyphens=False)
+        return [self.sentence(line, width) for line in lines]
+
     def column(self, text: str, width: int) -> str:
         """Cut or fill a text to exactly `width` cells."""
         text = self.short(text, width)
         return text + " " * (width - cell_len(text))
 
-    def joined(self, parts: Sequence[str | tuple[str, str]]) -> Text:
+    def joined(self, facts: Sequence[Fact]) -> Text:
         """Put facts on one line, with a quiet mark between them."""
-        facts = [Text(p) if isinstance(p, str) else Text(*p) for p in parts]
-        return Text().join(self.separated(facts))
+        texts = [Text(fact) if isinstance(fact, str) else Text(*fact) for fact in facts]
+        return Text().join(self.separated(texts))
+
+    def flowed(self, facts: Sequence[Fact], width: int) -> list[Text]:
+        """Put facts on as few lines as hold them, never breaking one."""
+        lines: list[Text] = []
+        row: list[Fact] = []
+        for fact in facts:
+            if row and self.joined([*row, fact]).cell_len > width:
+                lines, row = [*lines, self.joined(row)], []
+            row.append(fact)
+        return [*lines, self.joined(row)]
 
     def separated(self, facts: Sequence[Text]) -> list[Text]:
         """Put a quiet mark between facts."""
@@ -102,10 +124,14 @@ class Look:
         filled = Text(self.glyphs.full * done, style="green")
         return filled.append(self.glyphs.empty * (width - done), style=DIM)
 
-    def sparkline(self, values: Sequence[int]) -> str:
+    def sparkline(self, values: Sequence[int]) -> Text:
         """Draw values as a row of little columns; only nothing looks like nothing."""
         top, steps = max((*values, 1)), len(self.glyphs.spark) - 1
-        return "".join(self.glyphs.spark[-(-value * steps // top)] for value in values)
+        line = Text()
+        for value in values:
+            column = self.glyphs.spark[-(-value * steps // top)]
+            line.append(column, style="cyan" if value else DIM)
+        return line
 
 
 def _has_all(encoding: str) -> bool:

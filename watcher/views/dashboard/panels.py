@@ -9,7 +9,15 @@ from watcher.activity import NOT_LOOKED_AT, BatchBegan, DestinationView
 from watcher.model import DestinationState, Receipt
 from watcher.views import words
 from watcher.views.dashboard.look import DIM, STATES, STYLES, WORDS, Look
-from watcher.views.health import Level, health, needs_a_person, space_level, space_text
+from watcher.views.health import (
+    STRANDED_MEND,
+    UNREADABLE_MEND,
+    Level,
+    health,
+    needs_a_person,
+    space_level,
+    space_text,
+)
 
 WIDE = 140
 """From this many columns on, paths at the destinations are shown too."""
@@ -39,49 +47,53 @@ def _corner(look: Look, width: int) -> str:
 
 def destinations(look: Look, width: int) -> list[Text]:
     """Each destination's state, since when, its last error in plain words, and its mend."""
-    return [line for lines in _destinations(look, width) for line in lines]
+    column = _widest_name(look)
+    return [
+        line
+        for name, view in look.snapshot.destinations.items()
+        for line in (_state(look, name, view, column), *_reasons(look, view, column + 4, width))
+    ]
 
 
 def destinations_briefly(look: Look, width: int) -> list[Text]:
     """One line for each destination, for small screens."""
-    return [_on_one_line(look, lines, width) for lines in _destinations(look, width)]
+    column = _widest_name(look)
+    lines = []
+    for name, view in look.snapshot.destinations.items():
+        line, said = _state(look, name, view, column), look.plain(_trouble(view))
+        lines.append(line.append(look.sentence(said, max(0, width - line.cell_len))))
+    return lines
 
 
-def _on_one_line(look: Look, lines: list[Text], width: int) -> Text:
-    head, said = lines[0].copy(), lines[1].plain.strip() if len(lines) > 1 else ""
-    return head.append(look.sentence(said, max(0, width - head.cell_len)))
+def _widest_name(look: Look) -> int:
+    return min(max((cell_len(look.plain(n)) for n in look.snapshot.destinations), default=0), 16)
 
 
-def _destinations(look: Look, width: int) -> list[list[Text]]:
-    views = look.snapshot.destinations
-    column = min(max((cell_len(look.plain(n)) for n in views), default=0), 16)
-    return [_destination(look, name, view, column, width) for name, view in views.items()]
-
-
-def _destination(
-    look: Look, name: str, view: DestinationView, column: int, width: int
-) -> list[Text]:
+def _state(look: Look, name: str, view: DestinationView, column: int) -> Text:
     label = look.column(look.plain(name), column)
     if view.error == NOT_LOOKED_AT:
-        return [Text.assemble((label, "bold"), (f"  {look.glyphs.dot} {NOT_LOOKED_AT}", DIM))]
+        return Text.assemble((label, "bold"), (f"  {look.glyphs.dot} {NOT_LOOKED_AT}", DIM))
     state = (f"{look.glyphs.dot} {view.state:<7}", STATES[view.state])
-    head, lasted = Text.assemble((label, "bold"), "  ", state, "  "), _lasted(look, view)
+    head = Text.assemble((label, "bold"), "  ", state, "  ")
+    lasted = words.about(look.now - view.since)
     if view.state is DestinationState.ONLINE:
-        return [head.append(f"for {lasted}", style=DIM)]
-    head.append(f"since {words.clock(view.since, look.now)} ({lasted})  ")
-    return [head, *_reasons(look, view, column + 4, width)]
+        return head.append(f"for {lasted}", style=DIM)
+    return head.append(f"since {words.clock(view.since, look.now)} ({lasted})  ")
 
 
-def _lasted(look: Look, view: DestinationView) -> str:
-    return words.about(look.now - view.since)
+def _trouble(view: DestinationView) -> str:
+    return "" if view.error == NOT_LOOKED_AT else view.error
 
 
 def _reasons(look: Look, view: DestinationView, indent: int, width: int) -> list[Text]:
-    room = width - indent
-    said = look.sentence(look.plain(view.error), room)
-    mend = look.sentence(f"{look.glyphs.arrow} {look.plain(view.mend)}", room)
-    lines = [Text(" " * indent + said, style="yellow")] if view.error else []
-    return [*lines, Text(" " * indent + mend)] if view.mend else lines
+    arrow, room = look.glyphs.arrow, width - indent
+    said = look.wrapped(look.plain(_trouble(view)), room, 2)
+    first, *rest = look.wrapped(look.plain(view.mend), room - len(arrow) - 1, 2) or [""]
+    mend = [f"{arrow} {first}", *(" " * (len(arrow) + 1) + line for line in rest)]
+    return [
+        *(Text(" " * indent + line, style="yellow") for line in said),
+        *(Text(" " * indent + line) for line in (mend if first else [])),
+    ]
 
 
 def backlog(look: Look, width: int) -> list[Text]:
@@ -163,7 +175,7 @@ def in_flight(look: Look, width: int) -> list[Text]:
 
 def _batch(look: Look, batch: BatchBegan, width: int) -> Text:
     share = batch.done / max(batch.size, 1)
-    more = f" +{batch.files - 1:,}" if batch.files > 1 else ""
+    more = f" and {batch.files - 1:,} more" if batch.files > 1 else ""
     facts = f" {share:>5.0%}" if width < NARROW - 10 else _amounts(look, batch)
     bar = max(6, min(30, width // 6))
     room = max(8, width - 10 - bar - len(facts) - len(more))
@@ -193,7 +205,7 @@ def _archived(
 ) -> Text:
     last = max(receipts, key=lambda r: r.archived_at)
     amount = "" if width < NARROW - 10 else f"{words.size(last.fingerprint.size):>8}"
-    facts = f"{amount}{words.duration(last.seconds):>10}" + ("  " if aside else "")
+    facts = f"{amount}{f'in {words.duration(last.seconds)}':>14}" + ("  " if aside else "")
     room = max(8, width - 9 - len(facts) - aside)
     name = look.column(look.brief(last.source), room)
     shown = look.short(where, aside)
@@ -217,14 +229,18 @@ def left_behind(look: Look, width: int) -> list[Text]:
     snapshot, walk = look.snapshot, look.snapshot.rescan
     counts = [
         _count("held", len(snapshot.held), "red" if _any_for_a_person(look) else "yellow"),
+        _count("mismatches", snapshot.mismatches, "red"),
         _count("conflicts", snapshot.conflicts, "red"),
         _count("stranded", walk.stranded_count, "red"),
         _count("hints missed", snapshot.missed, "default"),
     ]
-    return [
-        look.joined(counts),
-        *(line for item in _items(look) for line in _item(look, *item, width)),
-    ]
+    lines = [line for item in _items(look) for line in _item(look, *item, width)]
+    return [*look.flowed(counts, width), *lines]
+
+
+def is_anything_left(look: Look) -> bool:
+    """Tell whether there is anything to name that stays behind."""
+    return bool(_items(look))
 
 
 def _any_for_a_person(look: Look) -> bool:
@@ -240,11 +256,12 @@ def _items(look: Look) -> list[tuple[str, str, str]]:
     items = [(h.source, h.reason, h.mend) for h in held[:10]]
     for clash in look.snapshot.last_conflicts[:5]:
         kept = f"another file is there; kept as {clash.path.replace(chr(92), '/').split('/')[-1]}"
-        items.append((clash.source, kept, f"watcher resolve {look.name(clash.source)}"))
+        command = f"watcher resolve {words.quoted(look.name(clash.source))}"
+        items.append((clash.source, kept, f"compare the two, then: {command}"))
     for file in look.snapshot.rescan.stranded[:5]:
         age = words.about(look.now - file.modified_at)
-        items.append((file.path, f"never finished, untouched for {age}", ""))
-    items += [("", error, "") for error in look.snapshot.rescan.errors[:3]]
+        items.append((file.path, f"never finished, untouched for {age}", STRANDED_MEND))
+    items += [("", error, UNREADABLE_MEND) for error in look.snapshot.rescan.errors[:3]]
     return items
 
 
@@ -253,8 +270,10 @@ def _item(look: Look, name: str, reason: str, mend: str, width: int) -> list[Tex
     line = Text(f"{shown}  " if shown else "")
     line.append(look.sentence(look.plain(reason), max(0, width - line.cell_len)), style="yellow")
     todo = f"  {look.glyphs.arrow} {look.plain(mend)}"
-    if not mend or line.cell_len + cell_len(todo) <= width:
-        return [line.append(todo if mend else "")]
+    if not mend:
+        return [line]
+    if line.cell_len + cell_len(todo) <= width:
+        return [line.append(todo)]
     return [line, Text(look.sentence(todo, width))]
 
 
@@ -264,8 +283,8 @@ def rhythm(look: Look, width: int) -> list[Text]:
     busy, this = dict(look.snapshot.per_minute), int(look.now // 60)
     values = [busy.get(minute, 0) for minute in range(this - minutes + 1, this + 1)]
     recent = (values[-1] + values[-2]) / (1 + look.now % 60 / 60)
-    line = Text(look.sparkline(values), style="cyan")
-    return [line.append(f"  {recent:,.0f} a minute", style="default"), Text(rescan(look))]
+    line = look.sparkline(values).append(f"  {recent:,.0f} a minute")
+    return [line, look.joined([rescan(look), f"peak {max(values):,}"])]
 
 
 def rescan(look: Look) -> str:
@@ -277,18 +296,23 @@ def rescan(look: Look) -> str:
     return f"next rescan in {words.about(look.snapshot.next_rescan_at - look.now)}"
 
 
-def footer(look: Look, width: int) -> list[Text]:
-    """Uptime, version, and where to read on."""
+def footer(look: Look, width: int, lines: int) -> list[Text]:
+    """Uptime, version, and where to read on, in so many lines at the most."""
     snapshot, who = look.snapshot, look.snapshot.started
     if who is None:
-        return [Text("starting", style=DIM)]
+        return [Text(" starting", style=DIM)]
     files = words.count(snapshot.archived, "file")
     total = f"{files}, {words.size(snapshot.archived_size)} archived"
     up = f"up {words.about(look.now - snapshot.started_at)}"
-    parts = [total, up, f"watcher {who.version}", "Ctrl-C stops"]
-    paths = [("log", who.log_file), ("config", who.config_file)]
-    parts += [f"{label} {words.path_name(path, look.encoding)}" for label, path in paths if path]
-    while len(parts) > 1 and cell_len(look.glyphs.between.join(parts)) > width - 1:
-        del parts[-1]
-    line = Text(" ") + look.joined([(part, DIM) for part in parts])
-    return [line]
+    where = [look.plain(who.instrument)] if width < NARROW else []
+    facts = [total, *where, up, f"watcher {who.version}", "Ctrl-C stops"]
+    paths = [("log", who.log_file), ("configuration", who.config_file)]
+    named = [(label, words.path_name(path, look.encoding)) for label, path in paths if path]
+
+    def flowed(room: int) -> list[Text]:
+        shown = [f"{label} {look.short(path, room - len(label))}" for label, path in named]
+        return look.flowed([(fact, DIM) for fact in (*facts, *shown)], width - 1)
+
+    whole = flowed(width - 2)
+    kept = whole if len(whole) <= lines else flowed(width // 2 - 4)
+    return [Text(" ") + line for line in kept[:lines]]
