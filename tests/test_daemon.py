@@ -17,7 +17,8 @@ from tests.inside import Inside
 from tests.platforms import link, on_posix
 from watcher.activity import FileHeldBack, FileReleased, HintsMissed, RescanEnded
 from watcher.daemon import Watcher, is_running
-from watcher.model import DestinationState
+from watcher.ledger import Ledger
+from watcher.model import DestinationState, Fingerprint, FinishedFile
 from watcher.platform import system
 
 S = "bluesky_scans"
@@ -206,6 +207,37 @@ def test_a_cycle_is_kept_over_its_change_in_an_outage(tmp_path: Path):
         new = inside.finish(f"RB1/{S}/new.txt")
         inside.until(lambda: not new.exists())
         assert (inside.share / "cycle_26_3" / "RB1" / "new.txt").exists()
+
+
+def test_a_cycle_is_on_record_before_a_copy_has_its_name(tmp_path: Path, monkeypatch):
+    """R5: killed from then on, the next life finds the copy where it is."""
+    inside, seen = Inside(tmp_path), list[dict[str, str]]()
+    publish = system.publish
+
+    def look_first(part: str, path: str) -> None:
+        ledger = Ledger.peek(str(inside.state / "ledger.sqlite"))
+        if ledger and path.endswith("scan.txt"):
+            stat = source.lstat()
+            file = FinishedFile(str(inside.root), "RB1", S, "scan.txt", Fingerprint.of(stat))
+            seen.extend(dict(waiting.cycles) for waiting in ledger.recall([file]).values())
+            ledger.close()
+        publish(part, path)
+
+    def delay_intake(watcher: Watcher) -> None:
+        commit = watcher._ledger.commit
+
+        def unless_intake() -> None:
+            if threading.current_thread().name != "intake":
+                commit()
+
+        watcher._ledger.commit = unless_intake  # type: ignore[method-assign]
+
+    inside.prepare = delay_intake
+    monkeypatch.setattr(system, "publish", look_first)
+    with inside:
+        source = inside.finish(f"RB1/{S}/scan.txt")
+        inside.until(lambda: not source.exists())
+    assert seen == [{"archive": "cycle_26_2"}]
 
 
 @pytest.mark.parametrize("only_archive", [True, False])

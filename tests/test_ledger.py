@@ -129,6 +129,20 @@ class TestWaiting:
         assert found[file().path].cycles == CYCLES
         assert found[file().path].receipts == {}
 
+    @pytest.mark.parametrize("end", ["commit", "record", "waiting", "close"])
+    def test_what_is_admitted_is_written_with_what_comes_next(
+        self, ledger: Ledger, path: Path, end: str
+    ) -> None:
+        """R5: one flush for both; and whatever comes next comes after it."""
+        ledger.record([receipt(file("earlier.txt"))])
+        peeked = Ledger.peek(str(path))
+        assert peeked is not None
+        ledger.admit([(file(), 5.0, CYCLES)])
+        assert peeked.waiting() == 0
+        getattr(ledger, end)(*([receipt(file())],) if end == "record" else ())
+        assert peeked.recall([file()])[file().path].cycles == CYCLES
+        peeked.close()
+
     def test_another_version_is_another_file(self, ledger: Ledger) -> None:
         """R6: neither the cycle nor the receipts of a file's earlier version count."""
         ledger.admit([(file(), 5.0, CYCLES)])

@@ -113,6 +113,11 @@ class _Lane:
         """Tell whether enough small files are ready to begin another batch beside those begun."""
         return len(self.small) >= WORTH_SHARING * sum(now - at < SLOW for at in self.begun.values())
 
+    def call_another(self) -> None:
+        """Let somebody see to what is left, while who took something is busy with it."""
+        if len(self.small) or len(self.large) or self.later:
+            self.changed.notify()
+
     def sweep(self) -> None:
         self.small.sweep()
         self.large.sweep()
@@ -208,10 +213,12 @@ class Backlog:
             while not self._is_closed and is_open():
                 self._bring_back(queues)
                 if large and (entry := queues.large.pop()):
+                    queues.call_another()
                     return [entry]
                 now = time.monotonic()
                 if queues.is_worth_it(now) and (batch := self._batch(queues.small)):
                     queues.begun[threading.get_ident()] = now
+                    queues.call_another()
                     return batch
                 due = queues.later[0][0] if queues.later else deadline
                 if len(queues.small):
@@ -327,7 +334,10 @@ class Backlog:
         queues = self._lanes[lane]
         is_large = lane != SETTLING and entry.file.fingerprint.size >= LARGE
         (queues.large if is_large else queues.small).add(entry, next(self._numbers))
-        queues.changed.notify_all()
+        if is_large:  # not everybody takes it
+            queues.changed.notify_all()
+        else:  # one is enough: who takes some calls another if there are more
+            queues.changed.notify()
 
     def _bring_back(self, queues: _Lane) -> None:
         now = time.monotonic()

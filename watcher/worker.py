@@ -154,7 +154,10 @@ class Lane:
         news = _Progress(self._desk.activity, worker, [t for _, t in planned])
         try:
             with self._desk.pulses.watching(self._depot.name) as beat:
-                results = carry([t for _, t in planned], self._depot, news.moving(beat))
+                transfers = [t for _, t in planned]
+                # A file's cycle is on record before the first copy of it has a name (R5).
+                on_record = self._desk.ledger.commit
+                results = carry(transfers, self._depot, news.moving(beat), on_record)
         except (OSError, DestinationDown) as error:
             results = [error for _ in planned]
         finally:

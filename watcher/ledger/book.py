@@ -104,7 +104,8 @@ class Ledger:
     def admit(self, admitted: Sequence[tuple[FinishedFile, float, Mapping[str, str]]]) -> None:
         """Record files that wait: when they were first seen, and their cycles by destination.
 
-        A row of the same fingerprint keeps the time of its first look.
+        A row of the same fingerprint keeps the time of its first look. They are written together
+        with what is told next, or by `commit`.
         """
         told = [
             (
@@ -116,7 +117,11 @@ class Ledger:
             )
             for file, seen, cycles in admitted
         ]
-        self._store.write((sql.ADMIT, told))
+        self._store.write_later((sql.ADMIT, told))
+
+    def commit(self) -> None:
+        """Write what was only admitted yet; durable when this returns, whoever wrote it."""
+        self._store.commit()
 
     def forget(self, sources: Iterable[str]) -> None:
         """Drop the waiting rows and the reasons of files that are gone or settled."""

@@ -56,7 +56,13 @@ class Store(Protocol):
         """Run a query and make a value of each row."""
 
     def write(self, *steps: Step) -> None:
-        """Run all steps in one commit."""
+        """Run all steps in one commit, together with what was to be written later."""
+
+    def write_later(self, *steps: Step) -> bool:
+        """Keep steps for the next commit, which reading is, too; False if they hold no row."""
+
+    def commit(self) -> None:
+        """Write what was to be written later."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -101,17 +107,32 @@ class Database:
             return rows_of(connection, sql, arguments, make) if connection else []
 
         with self._lock:
+            if self._late and not self.trouble:
+                self._attempt(self._drain)
             return self._attempt(rows) or []
 
     def write(self, *steps: Step) -> None:
         """Run all steps in one commit; what can't be written now is kept and written later."""
-        steps = tuple((sql, rows) for sql, rows in steps if rows)
-        if not steps:
-            return
         with self._lock:
-            self._late.append(steps)
-            self._attempt(self._drain)
-            self._forget_surplus()
+            if self.write_later(*steps):
+                self.commit()
+
+    def write_later(self, *steps: Step) -> bool:
+        """Keep steps for the next commit; tells whether there is anything in them."""
+        steps = tuple((sql, rows) for sql, rows in steps if rows)
+        if steps:
+            with self._lock:
+                self._late.append(steps)
+                if self.trouble:
+                    self._forget_surplus()
+        return bool(steps)
+
+    def commit(self) -> None:
+        """Write what was kept; whoever finds another at it waits until that is done."""
+        with self._lock:
+            if self._late:
+                self._attempt(self._drain)
+                self._forget_surplus()
 
     def close(self) -> None:
         """Write what is still waiting, if that can be, and let go of the file."""

@@ -64,6 +64,13 @@ class Peek:
         """
         raise WatcherError("the ledger was opened for reading only", path=self._path)
 
+    def write_later(self, *_steps: Step) -> bool:
+        """Refuse, as `write` does."""
+        raise WatcherError("the ledger was opened for reading only", path=self._path)
+
+    def commit(self) -> None:
+        """Do nothing: nothing can have been kept."""
+
     def close(self) -> None:
         """Let go of the file."""
         connection, self._connection = self._connection, None

@@ -236,35 +236,20 @@ class Intake:
             new = [f for f in files if f.path not in known or known[f.path].first_seen is None]
             cycles = self._cycles() if new else {}
             marked = {f.path: _marked_at(f) for f in new}
+            doubtful = self._ledger.born + _LOOK_BACK  # before the rows wait: to read is to commit
             self._ledger.admit([(f, marked[f.path], cycles) for f in new])
             with self._backlog.together():
                 for file in files:
                     waiting = known.get(file.path) or Waiting(None, {}, {})
-                    entry = self._entry(file, waiting, marked.get(file.path), cycles, is_fresh)
+                    entry = _entry(file, waiting, marked.get(file.path), cycles)
+                    entry.is_fresh = is_fresh
+                    entry.may_be_earlier = (
+                        file.path in marked and file.fingerprint.mtime_ns / 1e9 < doubtful
+                    )
                     if self._backlog.offer(entry) is Offer.FULL and is_fresh:
                         logger.debug("the backlog is full; a rescan brings %s back", file.path)
-            return [f for f in new if f.path not in known]
-
-    def _entry(
-        self,
-        file: FinishedFile,
-        waiting: Waiting,
-        marked_at: float | None,
-        cycles: Mapping[str, str],
-        is_fresh: bool,
-    ) -> Entry:
-        entry = Entry(
-            file,
-            marked_at if marked_at is not None else waiting.first_seen or time.time(),
-            cycles if marked_at is not None else waiting.cycles,
-            is_fresh,
-        )
-        moved = {Manner.RENAMED, Manner.UNFLUSHED}
-        # The source is here, so no rename has brought it to its destination.
-        entry.receipts = {n: r for n, r in waiting.receipts.items() if r.manner not in moved}
-        born = self._ledger.born + _LOOK_BACK
-        entry.may_be_earlier = marked_at is not None and file.fingerprint.mtime_ns / 1e9 < born
-        return entry
+        self._ledger.commit()  # while the files are copied already; nobody publishes before
+        return [f for f in new if f.path not in known]
 
     def _cycles(self) -> dict[str, str]:
         """Read the cycle of each destination that has one; while it is down, the last known one."""
@@ -282,6 +267,19 @@ class Intake:
             for file in files:
                 if file.path not in self._hinted and len(self._suspects) < _REMEMBERED:
                     self._suspects.setdefault(file.path, now)
+
+
+def _entry(
+    file: FinishedFile, waiting: Waiting, marked_at: float | None, cycles: Mapping[str, str]
+) -> Entry:
+    """Make an entry; `marked_at` and `cycles` are those of a file that was not known yet."""
+    if marked_at is None:
+        marked_at, cycles = waiting.first_seen or time.time(), waiting.cycles
+    entry = Entry(file, marked_at, cycles, is_fresh=False)
+    moved = {Manner.RENAMED, Manner.UNFLUSHED}
+    # The source is here, so no rename has brought it to its destination.
+    entry.receipts = {n: r for n, r in waiting.receipts.items() if r.manner not in moved}
+    return entry
 
 
 def _marked_at(file: FinishedFile) -> float:

@@ -99,13 +99,20 @@ class _Batch:
     """What may be producers' checksum files, by the sources' folder."""
 
 
-def carry(transfers: Sequence[Transfer], depot: Depot, moved: Moved) -> list[Arrival | Exception]:
+def carry(
+    transfers: Sequence[Transfer],
+    depot: Depot,
+    moved: Moved,
+    before_publishing: Callable[[], None] = lambda: None,
+) -> list[Arrival | Exception]:
     """Take a batch of files to a destination.
 
     Args:
         transfers: what goes where; all to the same destination.
         depot: the destination.
         moved: told of each step and of the bytes moved.
+        before_publishing: called once the copies are durable, before any gets its name: makes
+            that on record which a life after a crash must know of them.
 
     Returns:
         For each transfer, in order, what came of it.
@@ -119,8 +126,10 @@ def carry(transfers: Sequence[Transfer], depot: Depot, moved: Moved) -> list[Arr
     parts = [os.path.join(t.place.parent, depot.parts.new()) for t in transfers]
     batch = _Batch(depot, moved, [_Shipment(t, p) for t, p in zip(transfers, parts, strict=True)])
     try:
-        for step in (_ask_producer, _adopt, _prepare, _copy, _flush, _read_back, _publish):
+        for step in (_ask_producer, _adopt, _prepare, _copy, _flush, _read_back):
             _for_each(step, batch)
+        before_publishing()
+        _for_each(_publish, batch)
         _put_beside(batch)
         _flush_folders(batch)
         _record(batch)
