@@ -19,7 +19,8 @@ import yaml
 from tests.harness import wait_until
 from watcher.activity import Activity, News, Snapshot
 from watcher.config import Config, load
-from watcher.daemon import Watcher, locked
+from watcher.daemon import Watcher
+from watcher.lock import locked
 from watcher.platform import system
 
 T = TypeVar("T")

@@ -13,7 +13,8 @@ from rich.console import Console
 from tests.harness import wait_until
 from watcher.activity import Activity
 from watcher.config import load
-from watcher.daemon import Watcher, locked
+from watcher.daemon import Watcher
+from watcher.lock import locked
 from watcher.views.dashboard import render
 
 PICTURES = Path(__file__).resolve().parent.parent / "examples" / "pictures"

@@ -16,8 +16,9 @@ from tests.harness import Instrument
 from tests.inside import Inside
 from tests.platforms import link, on_posix
 from watcher.activity import FileHeldBack, FileReleased, HintsMissed, RescanEnded
-from watcher.daemon import Watcher, is_running
+from watcher.daemon import Watcher
 from watcher.ledger import Ledger
+from watcher.lock import is_running
 from watcher.model import DestinationState, Fingerprint, FinishedFile
 from watcher.platform import system
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 
 import pytest
 
@@ -139,3 +140,15 @@ def test_an_unknown_destination_is_said(archived):
     done = archived.run("verify", "--destination", "moon")
     assert done.returncode != 0
     assert "archive, cache" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["verify", "history", "status"])
+def test_what_only_looks_starts_without_the_parts_that_watch(archived, command):
+    """So that it starts quickly: `verify` competes with a tool that starts at once."""
+    environment = archived.environment() | {"PYTHONPROFILEIMPORTTIME": "1"}
+    done = subprocess.run(
+        archived.command(command), env=environment, capture_output=True, text=True, check=False
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "watcher.ledger" in imported or command == "status"
+    assert not imported & {"watchdog", "watcher.daemon", "rich.console", "watcher.cli.run"}

@@ -14,6 +14,8 @@ One flow, left to right; a room (a module or a package) knows only what stands b
     diagnosis    everything that could go wrong at the next boot
     trial        a test file that goes all the way through
     daemon       puts the parts together; the order of starting and stopping
+    wiring       from the configuration to destinations and data roots
+    lock         one watcher a state folder
     config       YAML to frozen models; no room below sees them
     sources      observer (hints), rescan (the walk), intake (both become a backlog, cycles fixed)
     worker       a lane of threads for each destination: take, transfer, receipt

@@ -20,11 +20,9 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import filelock
 
 import watcher
 from watcher.activity import (
@@ -38,139 +36,33 @@ from watcher.activity import (
     Stopping,
 )
 from watcher.backlog import Backlog
-from watcher.checksums import record_for
 from watcher.config import AfterArchiving, Config, Record
-from watcher.destination import PartNames, Template
-from watcher.errors import AlreadyRunning, ConfigurationError
+from watcher.destination import PartNames
 from watcher.ledger import Ledger
 from watcher.model import WalkResult
 from watcher.outage import Gate, Patience, Pulses
 from watcher.platform import system
-from watcher.reach import Reach
 from watcher.settling import Settling
-from watcher.sources.ground import Ground
 from watcher.sources.intake import CycleReader, Intake
 from watcher.sources.observer import Observer
 from watcher.sources.rescan import Rescan
 from watcher.space import SpaceWatch
-from watcher.transfer import Accepts, Depot, accepts_none
+from watcher.transfer import Depot
 from watcher.views.status import NAME as STATUS_NAME
 from watcher.views.status import StatusFile
+from watcher.wiring import LEDGER_NAME, depots_of, ground_of
 from watcher.worker import Desk, Lane, SettlingLane
 
 logger = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from watcher.views.metrics import Outlet
 
-LOCK_NAME = "watcher.lock"
-LEDGER_NAME = "ledger.sqlite"
 _TICK = 0.5
 """Seconds between two looks at how everything is."""
 _GRACE = 5.0
 """Seconds that copies in flight get when it stops."""
 _CHECK = 5.0
 """Seconds between two looks at the observer."""
-
-
-@contextlib.contextmanager
-def locked(state_dir: str) -> Iterator[None]:
-    """Hold the state folder's lock, making the folder if it is missing.
-
-    Raises:
-        AlreadyRunning: another watcher holds it.
-        ConfigurationError: the folder can't be made or written to.
-
-    """
-    lock = filelock.FileLock(os.path.join(state_dir, LOCK_NAME))
-    try:
-        os.makedirs(state_dir, exist_ok=True)
-        lock.acquire(timeout=1.0)  # `status` holds it for an instant to see whether anybody does
-    except filelock.Timeout as error:
-        raise AlreadyRunning(
-            "another watcher already runs on this state folder",
-            path=state_dir,
-            mend="`watcher status` shows it; stop it first, or give this one another state_dir",
-        ) from error
-    except OSError as error:
-        raise ConfigurationError(
-            f"the state folder can't be used: {error.strerror}",
-            path=state_dir,
-            mend="set state_dir to a folder that this account may write to",
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def is_running(state_dir: str) -> bool:
-    """Tell whether a watcher holds the state folder's lock; creates nothing."""
-    path = os.path.join(state_dir, LOCK_NAME)
-    if not os.path.exists(path):
-        return False
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except (filelock.Timeout, OSError):
-        return True
-    lock.release()
-    return False
-
-
-def ground_of(config: Config) -> Ground:
-    """Return what is watched, in native paths; destinations are always excluded (R7)."""
-    roots = tuple(system.native(root) for root in config.data_roots)
-    excluded = [os.path.join(root, name) for root in roots for name in config.exclude]
-    fixed = [Template.parse(d.path, config.instrument).fixed for d in config.destinations]
-    return Ground.of(roots, [*excluded, *fixed])
-
-
-def depots_of(
-    config: Config,
-    parts: PartNames,
-    tell: Callable[[Notice], None] = lambda _: None,
-    accepts: Accepts = accepts_none,
-) -> dict[str, Depot]:
-    """Make the destinations, by name.
-
-    Args:
-        config: what is wanted.
-        parts: names for temporary files.
-        tell: told what an operator should know of the checksum records.
-        accepts: tells which files a person took against their producer's checksum.
-
-    """
-
-    def warn(what: str, mend: str) -> None:
-        tell(Notice("warning", what, mend))
-
-    depots = {}
-    ground = ground_of(config)
-    for wanted in config.destinations:
-        template = Template.parse(wanted.path, config.instrument)
-        roots = [system.native(root) for root in config.data_roots]
-        below = next((r for r in roots if template.fixed.startswith(r + os.sep)), None)
-        reach = Reach(
-            template,
-            parts,
-            cycle=config.cycle,
-            marker=wanted.marker,
-            below_root=below,
-            is_watched=ground.leads_in,
-        )
-        checksums = config.checksums
-        record = record_for(checksums.record, checksums.algorithms, parts.new, warn)
-        depots[wanted.name] = Depot(
-            wanted.name,
-            template,
-            reach,
-            record,
-            checksums.algorithms,
-            parts,
-            wanted.cleaned_by_others,
-            accepts,
-        )
-    return depots
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ from typing import TypeVar
 
 from watcher import startup
 from watcher.config import Config
-from watcher.daemon import LEDGER_NAME, depots_of, ground_of, is_running
 from watcher.destination import PartNames
 from watcher.errors import WatcherError
 from watcher.ledger import Ledger
+from watcher.lock import is_running
 from watcher.model import WalkResult
 from watcher.outage import words_of
 from watcher.platform import system
@@ -32,6 +32,7 @@ from watcher.sources.rescan import Rescan
 from watcher.transfer import Depot
 from watcher.views import words
 from watcher.views.health import Level, space_level, space_text
+from watcher.wiring import LEDGER_NAME, depots_of, ground_of
 
 T = TypeVar("T")
 

@@ -9,17 +9,18 @@ from typing import Any
 
 from watcher.activity import DestinationView, Snapshot
 from watcher.config import AfterArchiving, Config
-from watcher.daemon import LEDGER_NAME, depots_of, ground_of, is_running
 from watcher.destination import PartNames
 from watcher.errors import DestinationDown, WatcherError
 from watcher.inspection import Verdict, inspect, is_stranded
 from watcher.ledger import Ledger
+from watcher.lock import is_running
 from watcher.model import FinishedFile, HeldBack, Receipt
 from watcher.outage import words_of
 from watcher.platform import system
 from watcher.sources.rescan import Rescan
 from watcher.transfer import Depot
 from watcher.views import status as status_view
+from watcher.wiring import LEDGER_NAME, depots_of, ground_of
 
 
 def preview(config: Config) -> Iterator[str]:

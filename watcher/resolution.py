@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterator
 
 from watcher.config import Config
-from watcher.daemon import LEDGER_NAME, ground_of, is_running
 from watcher.errors import FileFault, WatcherError
 from watcher.inspection import Verdict, inspect
 from watcher.ledger import Ledger
+from watcher.lock import is_running
 from watcher.model import FinishedFile
 from watcher.platform import system
 from watcher.transfer import hash_source
 from watcher.transfer.producer import Promise, algorithms_for, names_beside, promises
+from watcher.wiring import LEDGER_NAME, ground_of
 
 
 def resolve(config: Config, path: str, *, accept: bool) -> tuple[list[str], bool]:

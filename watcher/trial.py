@@ -20,16 +20,18 @@ from dataclasses import dataclass
 
 from watcher.activity import Activity
 from watcher.config import AfterArchiving, Config, LogConfig, MetricsConfig
-from watcher.daemon import Watcher, depots_of, is_running, locked
+from watcher.daemon import Watcher
 from watcher.destination import PartNames
 from watcher.diagnosis import Found
 from watcher.errors import WatcherError
 from watcher.inspection import inspect
+from watcher.lock import is_running, locked
 from watcher.model import SCAN_FOLDER, FinishedFile
 from watcher.outage import words_of
 from watcher.platform import system
 from watcher.transfer import Depot
 from watcher.views import words
+from watcher.wiring import depots_of
 
 NAME = ".watcher-doctor-"
 """What the name of the experiment begins with."""

@@ -53,8 +53,8 @@ def _top(
     """  # noqa: D301 - click's mark for a paragraph that keeps its lines
 
 
-def make_app() -> typer.Typer:
-    """Put the commands together."""
+def make_app(commands: Sequence[str] = COMMANDS) -> typer.Typer:
+    """Put commands together; each is imported only here."""
     app = typer.Typer(
         name="watcher",
         no_args_is_help=True,
@@ -63,7 +63,7 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_top)
-    for name in COMMANDS:
+    for name in commands:
         module = importlib.import_module(f"watcher.cli.{name}")
         command = getattr(module, name)
         if isinstance(command, typer.Typer):
@@ -77,7 +77,8 @@ def run_app(arguments: Sequence[str]) -> int:
     """Run the command line; every error ends in a sentence and an exit code."""
     system.prepare()
     try:
-        result = make_app()(list(arguments), standalone_mode=False, prog_name="watcher")
+        app = make_app([c for c in COMMANDS if c in arguments[:1]] or COMMANDS)
+        result = app(list(arguments), standalone_mode=False, prog_name="watcher")
     except BrokenPipeError:  # whoever read our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE

@@ -57,7 +57,7 @@ def check(
     """
     from watcher import inquiry
     from watcher.config import load
-    from watcher.daemon import is_running
+    from watcher.lock import is_running
     from watcher.views import check as view
 
     thresholds = view.Thresholds(

@@ -85,7 +85,7 @@ def demo(
     file verified against the checksums on record. Nothing outside the temporary folder is touched.
     """
     from watcher.cli.run import watch
-    from watcher.daemon import locked
+    from watcher.lock import locked
 
     top = Path(tempfile.mkdtemp(prefix="watcher-demo-"))
     instrument, stop = _Instrument(top), threading.Event()

@@ -27,7 +27,7 @@ def rescan(
     Ends with 0 if nothing was left behind, with 1 otherwise.
     """
     from watcher.config import load
-    from watcher.daemon import locked
+    from watcher.lock import locked
 
     loaded = load(config)
     if dry_run:

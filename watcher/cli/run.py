@@ -32,7 +32,7 @@ def run(
     Stop it with Ctrl-C. What is under way then is found and finished by the next start.
     """
     from watcher.config import load
-    from watcher.daemon import locked
+    from watcher.lock import locked
 
     loaded = load(config)
     with locked(loaded.state_dir):

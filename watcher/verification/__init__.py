@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 
 from watcher.activity import Notice
 from watcher.config import Config
-from watcher.daemon import LEDGER_NAME, depots_of, ground_of
 from watcher.destination import PartNames
 from watcher.errors import DestinationDown, WatcherError
 from watcher.ledger import Checks, Ledger
@@ -32,6 +31,7 @@ from watcher.transfer import Depot
 from watcher.verification.copies import Copy, Finding, State, Tally
 from watcher.verification.reading import Reader, sampled
 from watcher.verification.shelves import Shelves
+from watcher.wiring import LEDGER_NAME, depots_of, ground_of
 
 __all__ = ["Asked", "Copy", "Finding", "State", "Tally", "verify"]
 

@@ -1,0 +1,58 @@
+"""The state folder's lock: one watcher a state folder, and whether there is one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import filelock
+
+from watcher.errors import AlreadyRunning, ConfigurationError
+
+LOCK_NAME = "watcher.lock"
+
+
+@contextlib.contextmanager
+def locked(state_dir: str) -> Iterator[None]:
+    """Hold the state folder's lock, making the folder if it is missing.
+
+    Raises:
+        AlreadyRunning: another watcher holds it.
+        ConfigurationError: the folder can't be made or written to.
+
+    """
+    lock = filelock.FileLock(os.path.join(state_dir, LOCK_NAME))
+    try:
+        os.makedirs(state_dir, exist_ok=True)
+        lock.acquire(timeout=1.0)  # `status` holds it for an instant to see whether anybody does
+    except filelock.Timeout as error:
+        raise AlreadyRunning(
+            "another watcher already runs on this state folder",
+            path=state_dir,
+            mend="`watcher status` shows it; stop it first, or give this one another state_dir",
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"the state folder can't be used: {error.strerror}",
+            path=state_dir,
+            mend="set state_dir to a folder that this account may write to",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_running(state_dir: str) -> bool:
+    """Tell whether a watcher holds the state folder's lock; creates nothing."""
+    path = os.path.join(state_dir, LOCK_NAME)
+    if not os.path.exists(path):
+        return False
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except (filelock.Timeout, OSError):
+        return True
+    lock.release()
+    return False

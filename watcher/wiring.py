@@ -1,0 +1,73 @@
+"""From the configuration to what it names: the ground that is watched, the destinations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from watcher.activity import Notice
+from watcher.checksums import record_for
+from watcher.config import Config
+from watcher.destination import PartNames, Template
+from watcher.platform import system
+from watcher.reach import Reach
+from watcher.sources.ground import Ground
+from watcher.transfer import Accepts, Depot, accepts_none
+
+LEDGER_NAME = "ledger.sqlite"
+
+
+def ground_of(config: Config) -> Ground:
+    """Return what is watched, in native paths; destinations are always excluded (R7)."""
+    roots = tuple(system.native(root) for root in config.data_roots)
+    excluded = [os.path.join(root, name) for root in roots for name in config.exclude]
+    fixed = [Template.parse(d.path, config.instrument).fixed for d in config.destinations]
+    return Ground.of(roots, [*excluded, *fixed])
+
+
+def depots_of(
+    config: Config,
+    parts: PartNames,
+    tell: Callable[[Notice], None] = lambda _: None,
+    accepts: Accepts = accepts_none,
+) -> dict[str, Depot]:
+    """Make the destinations, by name.
+
+    Args:
+        config: what is wanted.
+        parts: names for temporary files.
+        tell: told what an operator should know of the checksum records.
+        accepts: tells which files a person took against their producer's checksum.
+
+    """
+
+    def warn(what: str, mend: str) -> None:
+        tell(Notice("warning", what, mend))
+
+    depots = {}
+    ground = ground_of(config)
+    for wanted in config.destinations:
+        template = Template.parse(wanted.path, config.instrument)
+        roots = [system.native(root) for root in config.data_roots]
+        below = next((r for r in roots if template.fixed.startswith(r + os.sep)), None)
+        reach = Reach(
+            template,
+            parts,
+            cycle=config.cycle,
+            marker=wanted.marker,
+            below_root=below,
+            is_watched=ground.leads_in,
+        )
+        checksums = config.checksums
+        record = record_for(checksums.record, checksums.algorithms, parts.new, warn)
+        depots[wanted.name] = Depot(
+            wanted.name,
+            template,
+            reach,
+            record,
+            checksums.algorithms,
+            parts,
+            wanted.cleaned_by_others,
+            accepts,
+        )
+    return depots
