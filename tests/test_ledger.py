@@ -448,6 +448,20 @@ class TestDamage:
         assert ear.levels == ["error"]
         assert str(aside[0]) in ear.text
 
+    @pytest.mark.parametrize("statement", ["SELECT nothing_of_ours()", "INSERT OR nonsense"])
+    def test_an_error_in_a_statement_is_no_damage(self, statement, path: Path, ear: Ear) -> None:
+        """R10: only a ledger that lacks what it must have is set aside for a statement's error."""
+        fill(path)
+        ledger = Ledger.open(str(path), ear)
+        before = len(list(ledger.history()))
+        ledger._store.read(statement, (), str)
+        assert ear.levels == ["error"]
+        assert len(list(ledger.history())) == before > 0
+        ledger.record([receipt(file("after.txt"))])
+        assert ledger.trouble == ""
+        ledger.close()
+        assert not list(path.parent.glob("*.corrupt.sqlite"))
+
     def test_an_empty_file_is_said(self, path: Path, ear: Ear) -> None:
         fill(path)
         os.truncate(path, 0)

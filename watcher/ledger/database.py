@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from watcher.activity import Notice
-from watcher.ledger.schema import ForeignDatabase, NewerLedger, migrate, version_of
+from watcher.ledger.schema import ForeignDatabase, NewerLedger, is_whole, migrate, version_of
 
 T = TypeVar("T")
 Tell = Callable[[Notice], None]
@@ -27,8 +27,7 @@ Batch = tuple[Step, ...]
 
 KEPT = 10_000
 """How many rows wait in memory while the ledger can't be written."""
-_DAMAGE = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-"""SQLITE_ERROR: all statements are right, so it is the tables that are not ours."""
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 FAILURES = (sqlite3.Error, OSError, ValueError, TypeError, NewerLedger, ForeignDatabase)
 """ValueError and TypeError: a row that is no receipt any more."""
 _IMPOSSIBLE = (
@@ -72,14 +71,33 @@ def rows_of(
     connection: sqlite3.Connection, sql: str, arguments: Sequence[object], make: Callable[..., T]
 ) -> list[T]:
     """Run a query; whatever happens, its cursor doesn't keep the file open."""
-    with contextlib.closing(connection.execute(sql, arguments)) as cursor:
+    with (
+        _held_to_its_tables(connection),
+        contextlib.closing(connection.execute(sql, arguments)) as cursor,
+    ):
         return [make(*row) for row in cursor]
+
+
+@contextlib.contextmanager
+def _held_to_its_tables(connection: sqlite3.Connection) -> Iterator[None]:
+    """Say that tables are missing, where that is why a statement is an error."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if _code(error) == sqlite3.SQLITE_ERROR and not is_whole(connection):
+            raise ForeignDatabase(str(error)) from error
+        raise
+
+
+def _code(error: sqlite3.DatabaseError) -> int:
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
 
 
 def is_damage(error: Exception) -> bool:
     """Tell a broken ledger from one that can't be reached or written now."""
     if isinstance(error, sqlite3.DatabaseError):
-        return (getattr(error, "sqlite_errorcode", 1) & 0xFF) in _DAMAGE
+        return _code(error) in _DAMAGE
     return isinstance(error, (NewerLedger, ForeignDatabase, ValueError, TypeError))
 
 
@@ -188,8 +206,9 @@ class Database:
     def _commit(self, connection: sqlite3.Connection, batches: Sequence[Batch]) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for sql, rows in (step for batch in batches for step in batch):
-                connection.executemany(sql, rows)
+            with _held_to_its_tables(connection):
+                for sql, rows in (step for batch in batches for step in batch):
+                    connection.executemany(sql, rows)
             connection.execute("COMMIT")
         except _IMPOSSIBLE as error:  # would fail again and again, and hold up all that follow
             self._tell(Notice("error", f"the ledger can't hold {len(batches)} records: {error}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 MIGRATIONS: tuple[str, ...] = (
@@ -115,7 +116,7 @@ class NewerLedger(Exception):  # noqa: N818 - a state, not a defect
 
 
 class ForeignDatabase(Exception):  # noqa: N818
-    """It is a database, but never was a ledger."""
+    """It is a database, but no ledger of ours, or one that has lost tables."""
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -157,6 +158,20 @@ def migrate(connection: sqlite3.Connection) -> None:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+
+
+def is_whole(connection: sqlite3.Connection) -> bool:
+    """Tell whether a database of today's version has all tables and columns of a ledger."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
+        migrate(model)
+        return _columns(model) <= _columns(connection)
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    return set(connection.execute(_COLUMNS))
+
+
+_COLUMNS = "SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c"
 
 
 def _statements(script: str) -> list[str]:
