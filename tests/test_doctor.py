@@ -107,6 +107,27 @@ def test_a_destination_that_can_not_be_written_is_told(tmp_path: Path) -> None:
             subprocess.run(["umount", str(instrument.cycle)], check=True)
 
 
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="mounts a volume")
+def test_what_tells_a_mount_from_the_bare_folder_is_said(tmp_path: Path) -> None:
+    """R2: without a cycle or a marker only the ledger does, also for a watcher that starts anew."""
+    with Instrument(tmp_path / "i") as instrument:
+        path = str(instrument.share / "{experiment}")
+        instrument.configure(destinations=[{"name": "archive", "path": path}])
+        mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(instrument.share)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("may not mount here")
+        try:
+            assert "only the ledger tells" in instrument.run("doctor").stdout
+            assert instrument.run("rescan").returncode == 0
+        finally:
+            subprocess.run(["umount", str(instrument.share)], check=True)
+        assert "a bare folder is where" in instrument.run("doctor").stdout
+        instrument.finish("RB1/bluesky_scans/scan.txt")
+        assert instrument.run("rescan").returncode == 1
+        assert list(instrument.sources()) == ["RB1/bluesky_scans/scan.txt"]
+        assert not instrument.archived("RB1", "scan.txt").exists()
+
+
 def test_what_hangs_is_left_alone() -> None:
     """R8"""
     release = threading.Event()

@@ -127,6 +127,22 @@ def test_a_destination_that_denies_is_told(store, operation):
 
 
 @as_root
+def test_a_mount_that_an_earlier_life_saw_is_asked_for(tmp_path):
+    """R2: unless it was elsewhere, or a marker says that this is the place."""
+    store = Store(tmp_path, below="{experiment}")
+    store.reach.mount = str(store.folder)
+    with pytest.raises(DestinationDown, match="bare folder"):
+        store.reach.probe(True)
+    store.reach.mount = f"{store.folder}-of-old-and-longer"
+    store.reach.probe(True)
+    assert store.reach.mount != f"{store.folder}-of-old-and-longer"
+    marked = Store(tmp_path, below="{experiment}", marker="HERE")
+    (marked.folder / "HERE").touch()
+    marked.reach.mount = str(marked.folder)
+    marked.reach.probe(True)
+
+
+@as_root
 def test_a_full_disk_is_told(tmp_path):
     folder = tmp_path / "archive"
     folder.mkdir()

@@ -103,6 +103,8 @@ class Watcher:
         self._ground = ground_of(config)
         self._ledger = Ledger.open(os.path.join(config.state_dir, LEDGER_NAME), activity.tell)
         self._depots = depots_of(config, self._parts, activity.tell, self._ledger.accepted)
+        for name, depot in self._depots.items():
+            depot.reach.mount = self._ledger.last_mount(name)
         self._backlog = Backlog(list(self._depots))
         self._pulses = Pulses()
         self._patience = Patience(config.retry.initial, config.retry.maximum, self.stop_event)
@@ -236,6 +238,7 @@ class Watcher:
         def probe(writing: bool) -> None:
             with self._pulses.watching(name):
                 depot.reach.probe(writing)
+            self._ledger.remember_mount(name, depot.reach.mount)
 
         opened = functools.partial(self._backlog.hurry, name)
         closed = functools.partial(self._backlog.wake, name)

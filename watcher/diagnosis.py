@@ -28,6 +28,7 @@ from watcher.lock import is_running
 from watcher.model import WalkResult
 from watcher.outage import words_of
 from watcher.platform import system
+from watcher.reach import Reach
 from watcher.sources.rescan import Rescan
 from watcher.transfer import Depot
 from watcher.views import words
@@ -109,8 +110,11 @@ def diagnose(config: Config) -> Iterator[Found]:
     yield from _watches(walk)
     yield _descriptors(config)
     parts = PartNames(platform.node(), f"{os.path.abspath(config.state_dir)}\0doctor")
+    mounts = _mounts(config)
     for name, depot in depots_of(config, parts).items():
+        depot.reach.mount = mounts.get(name, "")
         yield from _destination(name, depot, config.retry.stalled_after)
+        yield from _mount(name, depot.reach)
 
 
 def _python() -> Found:
@@ -339,6 +343,25 @@ def _part(path: str) -> None:
     finally:
         os.close(descriptor)
     system.mark(path)
+
+
+def _mounts(config: Config) -> dict[str, str]:
+    """Return where destinations were seen to be mounted."""
+    with contextlib.suppress(WatcherError):  # said already
+        if ledger := Ledger.peek(os.path.join(config.state_dir, LEDGER_NAME)):
+            with contextlib.closing(ledger):
+                return {d.name: ledger.last_mount(d.name) for d in config.destinations}
+    return {}
+
+
+def _mount(name: str, reach: Reach) -> Iterator[Found]:
+    """Say what tells a share from the bare folder that it hides."""
+    if reach.mount and not reach.cycles:
+        text = (
+            f"mounted at {words.path_name(reach.mount)}; only the ledger tells the bare folder "
+            "below from it: a `marker` would do so for certain"
+        )
+        yield Found(f"destination {name}", text)
 
 
 def _room(folder: str) -> str:

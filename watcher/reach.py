@@ -60,7 +60,8 @@ class Reach:
         self._below_root = below_root
         self._is_watched = is_watched
         self._apart: str | None = None
-        self._mount = ""
+        self.mount = ""
+        """The deepest mount point above it that was ever seen; an earlier life may have."""
         self.cycles: tuple[str, ...] = () if cycle == LATEST else (cycle,)
         """The cycles that were there when any were last seen, the newest first."""
         self.volume: int | None = None
@@ -84,7 +85,7 @@ class Reach:
             self._try_to_write()
 
     def look(self) -> None:
-        """Look at the fixed part, its marker, its mount and its cycles; raises as `probe`."""
+        """Look at the fixed part, its marker (or mount) and its cycles; raises as `probe`."""
         fixed = self._template.fixed
         if not self._is_folder(fixed):
             self._make(fixed)
@@ -93,7 +94,8 @@ class Reach:
                 f"its marker {self._marker} is missing: {system.plain(fixed)}",
                 mend="mount the share, or correct `marker`; nothing is written there meanwhile",
             )
-        self._look_at_mount(fixed)
+        if not self._marker:
+            self._look_at_mount(fixed)
         if self._template.has_cycle:
             self._look_for_cycles()
         self._look_where_links_lead()
@@ -175,11 +177,12 @@ class Reach:
     def _look_at_mount(self, fixed: str) -> None:
         """Refuse what lies above the deepest mount that was ever seen there (R2)."""
         mount = _mount_point_above(fixed)
-        if len(mount) < len(self._mount):
+        if len(mount) < len(self.mount) and f"{fixed}{os.sep}".startswith(f"{self.mount}{os.sep}"):
             raise DestinationDown(
-                f"a bare folder is where a share was mounted: {self._mount}", mend="mount it again"
+                f"a bare folder is where a share was mounted: {self.mount}",
+                mend="mount it again; if it is to be a plain folder, put a `marker` into it",
             )
-        self._mount = mount
+        self.mount = mount
 
     def _look_for_cycles(self) -> None:
         parent = self._template.cycles

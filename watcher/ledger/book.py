@@ -150,6 +150,15 @@ class Ledger:
         if self.last_cycle(destination) != cycle:
             self._store.write((sql.REMEMBER_CYCLE, [(destination, cycle)]))
 
+    def last_mount(self, destination: str) -> str:
+        """Return the mount point that a destination was last seen on; empty if on none."""
+        return next(map(os.fsdecode, self._store.read(sql.LAST_MOUNT, (destination,), bytes)), "")
+
+    def remember_mount(self, destination: str, mount: str) -> None:
+        """Record the mount point that a destination was seen on."""
+        if self.last_mount(destination) != mount:
+            self._store.write((sql.REMEMBER_MOUNT, [(destination, os.fsencode(mount))]))
+
     # Receipts
 
     def record(self, receipts: Sequence[Receipt]) -> None:
