@@ -14,9 +14,14 @@ from tests.faults import results
 from tests.faults.victim import Victims, build, can_build
 
 HERE = Path(__file__).parent
-CREWS = 2
-"""Cases at a time."""
+CREWS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+"""Cases at a time, in each process that runs tests."""
 _LIMIT = 900
+
+
+def pytest_addoption(parser):
+    text = "fail if a kind of fault had fewer cases than it must have"
+    parser.addoption("--whole", action="store_true", help=text)
 
 
 def pytest_configure(config):
@@ -37,13 +42,48 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in left_out]
 
 
+_TABLE = results.rows()
+_HERE = HERE.relative_to(HERE.parent.parent).as_posix()
+
+
+@pytest.fixture(autouse=True)
+def told(request):
+    """Let what a test has counted travel with its report."""
+    results.told()
+    yield
+    request.node.user_properties += [("fault", line) for line in results.told()]
+
+
+def pytest_runtest_logreport(report):
+    if report.when == "call" and report.nodeid.startswith(_HERE):
+        _SECONDS[report.nodeid] = report.duration
+    lines = [value for name, value in report.user_properties if name == "fault"]
+    if report.when == "teardown":
+        for line in lines:
+            results.add(_TABLE, line, _SECONDS.pop(report.nodeid, 0.0))
+
+
+_SECONDS = {}
+
+
 def pytest_terminal_summary(terminalreporter):
-    if results.ROWS:
-        terminalreporter.section("faults injected")
-        for line in results.table():
+    if any(row.cases for row in _TABLE.values()):
+        terminalreporter.section("what was broken on purpose")
+        for line in results.markdown(_TABLE):
             terminalreporter.write_line(line)
-        spent = sum(row.seconds for row in results.ROWS.values())
-        terminalreporter.write_line(f"(lost/partial/overwritten or double; {spent:.0f} s)")
+        terminalreporter.write_line("(0/0/0: none lost, none partial, none overwritten or double)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session):
+    """Fail the whole suite if it was less than it should be, and nothing was skipped."""
+    if not session.config.option.whole or hasattr(session.config, "workerinput"):
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    is_skipped = bool(reporter.stats.get("skipped"))
+    less = [r for r in _TABLE.values() if r.cases < r.least and (r.cases or not is_skipped)]
+    if less or any(row.wrong for row in _TABLE.values()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -155,6 +156,11 @@ int name(int folder, const char *path, int flags, ...) { \
 }
 OPENER_AT(openat)
 OPENER_AT(openat64)
+
+int inotify_init(void) {
+    REAL(int, "inotify_init", void);
+    return keep(real(), "anon_inode:inotify");
+}
 
 ssize_t read(int fd, void *to, size_t size) {
     char room[PATH_MAX];

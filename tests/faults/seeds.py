@@ -102,6 +102,37 @@ def exists_on_an_error() -> None:
     transfer._has = lambda batch, place, shipment: os.path.exists(place.path)  # type: ignore[assignment]
 
 
+def a_handler_that_dies() -> None:
+    """Let the thread that hands hints over end with an error, once."""
+    from watcher.sources.observer.root import WatchedRoot  # noqa: PLC0415
+
+    real = WatchedRoot.dispatch
+
+    def dispatch(self: WatchedRoot, event: Any) -> None:
+        WatchedRoot.dispatch = real  # type: ignore[method-assign]
+        sys.exit()
+
+    WatchedRoot.dispatch = dispatch  # type: ignore[method-assign]
+
+
+def a_thread_that_is_deaf() -> None:
+    """Hand no hint over until it is started anew, with all threads alive."""
+    from watcher.sources.observer.root import WatchedRoot  # noqa: PLC0415
+
+    real, attach, attached = WatchedRoot.dispatch, WatchedRoot.attach, []
+
+    def dispatch(self: WatchedRoot, event: Any) -> None:
+        if len(attached) > 1:
+            real(self, event)
+
+    def counted(self: WatchedRoot) -> str:
+        attached.append(self)
+        return attach(self)
+
+    WatchedRoot.dispatch = dispatch  # type: ignore[method-assign]
+    WatchedRoot.attach = counted  # type: ignore[method-assign]
+
+
 SEEDS: dict[str, Callable[[], None]] = {
     "copying in place": copying_in_place,
     "no flush": no_flush,
@@ -113,9 +144,16 @@ SEEDS: dict[str, Callable[[], None]] = {
 }
 
 
+BREAKDOWNS: dict[str, Callable[[], None]] = {
+    "a handler that dies": a_handler_that_dies,
+    "a thread that is deaf": a_thread_that_is_deaf,
+}
+"""What may break in a thread of ours, and must be noticed: no defect of the program."""
+
+
 def sow(name: str) -> None:
     """Patch a defect into this process."""
-    SEEDS[name]()
+    (SEEDS | BREAKDOWNS)[name]()
 
 
 def _patch(target: Any, name: str, value: Any) -> None:

@@ -1,7 +1,8 @@
-"""A process that has the program in memory, and forks one child a case: `python server.py`.
+"""A process that has the program in memory, and forks one child a case.
 
 One request a line on standard input, one answer a line on standard output, both JSON. A child
 runs one command of the program with its calls counted, failed or killed as the request says.
+With a request on its command line the process becomes that one child.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def main() -> None:
 def _serve(request: dict[str, Any]) -> dict[str, Any]:
     child = os.fork()
     if not child:
+        os.setpgid(0, 0)  # what a hook starts ends with it
         _run(request)
     with contextlib.suppress(OSError):
         os.setpgid(child, child)
@@ -57,13 +59,12 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
 
 def _run(request: dict[str, Any]) -> None:
     code = 99
-    os.setpgid(0, 0)  # what a hook starts ends with it
     resource.setrlimit(resource.RLIMIT_FSIZE, (MOST, MOST))
     try:
-        output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.environ.update(request.get("environment", {}))
+        if request.get("output"):
+            output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
         if request.get("seed"):
             from tests.faults import seeds  # noqa: PLC0415
 
@@ -112,4 +113,4 @@ def _arm(  # noqa: PLR0913, PLR0917
 
 
 if __name__ == "__main__":
-    main()
+    _run(json.loads(sys.argv[1])) if len(sys.argv) > 1 else main()

@@ -122,5 +122,5 @@ def test_a_sown_defect_is_caught(crew, arena, seed):
     catch = CATCHES[seed]
     assert not catch(crew, arena, ""), "the check complains of the program as it is"
     caught = catch(crew, arena, seed)
-    tally("negative controls: a sown defect", 1, 0 if caught else 1, note="each caught")
+    tally("sown", 1, 0 if caught else 1)
     assert caught, f"{seed} was not caught"

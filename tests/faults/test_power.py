@@ -129,8 +129,7 @@ def test_R2_power_cuts(crew, blank, tmp_path):
         answer = cut(crew, tmp_path, blank, case)
         missed += answer is None
         wrong += [answer] if answer else []
-    fault = "power cut: what was not flushed is lost, source and archive on two disks"
-    tally(fault, len(cases) - missed, len(wrong), note="0/0/0")
+    tally("power", len(cases) - missed, len(wrong))
     assert len(cases) - missed >= WANTED
     assert not wrong, said(wrong)
 
@@ -143,5 +142,5 @@ def test_a_missing_flush_shows_after_a_power_cut(crew, blank, tmp_path):
     """
     cases = [case for case in states(crew, tmp_path, blank) if case[1] == "source"][-80:]
     caught = any(cut(crew, tmp_path, blank, case, "no flush") for case in reversed(cases))
-    tally("negative controls: a sown defect", 1, 0 if caught else 1, note="each caught")
+    tally("sown", 1, 0 if caught else 1)
     assert caught

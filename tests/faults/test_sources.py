@@ -90,7 +90,7 @@ def test_R6_a_source_that_changes(crews, arena, settings):
                 wrong = "something outside was touched"
             return f"{wrong}\n{run.output}\n{again.output}" if wrong else ""
 
-    wrong = sweep("a source changes before, during and after its copy", crews, cases, one)
+    wrong = sweep("source", crews, cases, one)
     assert not wrong, said(wrong)
 
 
@@ -144,7 +144,7 @@ def test_R6_a_writer_that_had_it_open_before_the_mark(crew, arena):
         assert stage.rescan().code == 0
         for folder in stage.places.values():
             assert (folder / "scan.txt").read_bytes() == CONTENT + b"the end\n"
-    tally("a source changes before, during and after its copy", 1)
+    tally("source", 1)
 
 
 TAKEN = {
@@ -190,7 +190,7 @@ def test_R4_a_name_that_is_taken_at_the_last_moment(crews, arena):
                 wrong = wrong or f"ended with {run.code}"
             return f"{wrong}\n{run.output}" if wrong else ""
 
-    wrong = sweep("a name that is taken", crews, cases, one, note="adopted or kept beside")
+    wrong = sweep("taken", crews, cases, one)
     assert not wrong, said(wrong)
 
 
@@ -202,4 +202,4 @@ def test_R4_twins_that_differ_in_case_or_form(crew, arena):
             stage.finish(name, b"twin %d" % number)
         stage.ready()
         assert stage.end()
-    tally("a name that is taken", 2)
+    tally("taken", 2)
