@@ -201,6 +201,20 @@ def test_a_local_disk_is_told_in_a_boolean(root: str) -> None:
     assert system.is_local(root) in {True, False}
 
 
+def test_a_folder_that_says_it_has_no_folder_in_it_has_none(root: str) -> None:
+    """R9: where folders know that at all; files don't count, and links are no folders."""
+    folder = os.path.join(root, "folder")
+    os.mkdir(folder)
+    for name in ("one", "two"):
+        Path(folder, name).write_bytes(b"x")
+    assert system.has_no_folder(os.lstat(folder)) >= system.counts_folders(root)
+    os.mkdir(os.path.join(folder, "inner"))
+    assert not system.has_no_folder(os.lstat(folder))
+    assert not system.has_no_folder(os.lstat(os.path.join(folder, "one")))
+    os.link(os.path.join(folder, "one"), os.path.join(folder, "three"))
+    assert not system.has_no_folder(os.lstat(os.path.join(folder, "three")))
+
+
 # Reading a source
 
 

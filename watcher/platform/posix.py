@@ -31,6 +31,10 @@ _KEEPS_TIMES = frozenset(
     b"bcachefs btrfs ext2 ext3 ext4 f2fs jfs overlay ramfs tmpfs xfs zfs".split()
 )
 """File systems of this computer that change a folder's times with each change of its names."""
+_COUNTS_FOLDERS = frozenset(b"ext2 ext3 ext4 ramfs tmpfs xfs".split())
+"""Those of them where a folder's links are its name, its own dot, and a dot-dot for each folder
+in it; ext4 gives up counting at one, not at two."""
+_NO_FOLDER_INSIDE = 2
 _MOUNTS = "/proc/self/mounts"
 
 
@@ -142,6 +146,17 @@ class Posix:
             return _file_system(os.path.realpath(path)) in _KEEPS_TIMES
         except OSError:
             return False
+
+    def counts_folders(self, path: str) -> bool:
+        """Tell whether the file system's type is one that is known to do so."""
+        try:
+            return _file_system(os.path.realpath(path)) in _COUNTS_FOLDERS
+        except OSError:
+            return False
+
+    def has_no_folder(self, stat: os.stat_result) -> bool:
+        """Count the links."""
+        return stat.st_nlink == _NO_FOLDER_INSIDE and st.S_ISDIR(stat.st_mode)
 
     def open_source(self, root: str, path: str) -> int:
         """Walk down by descriptors; a read lease tells whether anyone has it open for writing.

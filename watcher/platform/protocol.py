@@ -67,6 +67,12 @@ class System(Protocol):
         Network, FUSE and FAT volumes don't count, nor does what the system can't tell.
         """
 
+    def counts_folders(self, path: str) -> bool:
+        """Tell whether the folders of the file system at a path know how many are in them."""
+
+    def has_no_folder(self, stat: os.stat_result) -> bool:
+        """Tell whether this is a folder with none in it, where folders know that."""
+
     # Reading a source
 
     def open_source(self, root: str, path: str) -> int:

@@ -127,6 +127,14 @@ class Windows:
         except OSError:
             return False
 
+    def counts_folders(self, path: str) -> bool:
+        """Say no."""
+        return False
+
+    def has_no_folder(self, stat: os.stat_result) -> bool:
+        """Say no: nothing is known."""
+        return False
+
     def open_source(self, root: str, path: str) -> int:
         """Open it, sharing with all but writers, then ask the handle where it really is."""
         return _open_below(root, path, api.GENERIC_READ, api.FLAG_SEQUENTIAL_SCAN)

@@ -52,12 +52,16 @@ class CycleReader:
         self.thread = threading.Thread(target=self._run, name="cycle", daemon=True)
         self.thread.start()
 
-    def read(self) -> str | None:
-        """Return the newest cycle; the last one known if the share doesn't answer at once."""
+    def ask(self) -> int:
+        """Begin to look, and return the number of the question."""
         with self._changed:
             self._asked += 1
-            number = self._asked
             self._changed.notify_all()
+            return self._asked
+
+    def answer(self, number: int) -> str | None:
+        """Return the newest cycle; the last one known if the share doesn't answer at once."""
+        with self._changed:
             if not self._is_late:
                 done = self._changed.wait_for(
                     lambda: self._is_closed or self._answered >= number, _PATIENCE
@@ -232,11 +236,13 @@ class Intake:
                 files = [file for file in files if file.path not in archived]
             if not files:
                 return []
+            asked = {name: reader.ask() for name, reader in self._readers.items()}
             known = self._ledger.recall(files)
             new = [f for f in files if f.path not in known or known[f.path].first_seen is None]
-            cycles = self._cycles() if new else {}
             marked = {f.path: _marked_at(f) for f in new}
-            doubtful = self._ledger.born + _LOOK_BACK  # before the rows wait: to read is to commit
+            doubtful = self._ledger.born + _LOOK_BACK
+            cycles = self._cycles(asked) if new else {}
+            # From here on nothing is read from the ledger: that would be a commit.
             self._ledger.admit([(f, marked[f.path], cycles) for f in new])
             with self._backlog.together():
                 for file in files:
@@ -251,11 +257,11 @@ class Intake:
         self._ledger.commit()  # while the files are copied already; nobody publishes before
         return [f for f in new if f.path not in known]
 
-    def _cycles(self) -> dict[str, str]:
-        """Read the cycle of each destination that has one; while it is down, the last known one."""
+    def _cycles(self, asked: Mapping[str, int]) -> dict[str, str]:
+        """Return the cycle of each destination that has one; while it is down, the last known."""
         cycles = {}
         for name, reader in self._readers.items():
-            if cycle := reader.read():
+            if cycle := reader.answer(asked[name]):
                 self._ledger.remember_cycle(name, cycle)
             if cycle := cycle or self._ledger.last_cycle(name):
                 cycles[name] = cycle

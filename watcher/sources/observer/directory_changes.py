@@ -18,6 +18,7 @@ if sys.platform == "win32":
     from watchdog.observers.winapi import CancelIoEx, DirectoryChangeReader
 
     from watcher.sources.observer.buffers import Buffers
+    from watcher.sources.observer.events import WANTED, Listener
     from watcher.sources.observer.protocol import Root
 
     _TIMEOUT = 0.5
@@ -95,9 +96,16 @@ if sys.platform == "win32":
     class Backend(BaseObserver):
         """Watches one root."""
 
-        def __init__(self, root: Root) -> None:
+        def __init__(self, root: Root, path: str) -> None:
             """Watch nothing yet."""
             super().__init__(_Emitter, timeout=_TIMEOUT, root=root)
+            self.schedule(Listener(path, root), path, recursive=True, event_filter=WANTED)
+
+        def end(self) -> None:
+            """Watch nothing any more; its threads have ended when this returns."""
+            self.stop()
+            if self.is_alive():
+                self.join()
 
         def is_sound(self) -> bool:
             """Tell whether all that must run does."""

@@ -1,8 +1,9 @@
 """Linux: watchdog's parts for inotify, put together so that nothing waits and no loss is silent.
 
-watchdog holds every event back for half a second while it waits for the other half of a rename
-out of a watched folder, and we rename sources away all day. So the first half is never asked for:
-what is moved in arrives as created, at once, and watchdog watches a folder that arrives so.
+watchdog hands an event from thread to thread, and holds each back for half a second while it waits
+for the other half of a rename out of a watched folder; we rename sources away all day. So the
+first half is never asked for (what is moved in arrives at once, and watchdog watches a folder that
+arrives so), and the thread that reads from the kernel tells the data root itself.
 """
 
 from __future__ import annotations
@@ -10,9 +11,7 @@ from __future__ import annotations
 import errno
 import os
 
-from watchdog.events import FileSystemEvent
-from watchdog.observers.api import BaseObserver, EventQueue, ObservedWatch
-from watchdog.observers.inotify import InotifyEmitter
+from watchdog.observers.inotify import InotifyWatchGroup
 from watchdog.observers.inotify_c import (
     CallbackId,
     InotifyConstants,
@@ -22,7 +21,13 @@ from watchdog.observers.inotify_c import (
     WatchCallback,
     WatchDescriptor,
 )
+from watchdog.observers.inotify_move_event_grouper import (
+    GroupedInotifyEvent,
+    InotifyMoveEventGrouper,
+    PathedInotifyEvent,
+)
 
+from watcher.platform import system
 from watcher.sources.observer.protocol import Root
 
 _MASK = Mask(
@@ -37,44 +42,12 @@ _MASK = Mask(
 because a large file has one such event for each buffer."""
 
 
-class _Guard(WatchCallback):
-    """Stands before watchdog's book-keeping of one root: an error in it doesn't end the thread.
-
-    It is small, too: watchdog formats the whole of what it guards into a warning, again and again.
-    """
-
-    def __init__(self, guarded: WatchCallback, root: Root) -> None:
-        self._guarded = guarded
-        self._root = root
-
-    def on_event(self, event: InotifyEvent) -> None:
-        try:
-            self._guarded.on_event(event)
-        except Exception as error:  # noqa: BLE001
-            self._root.died(error)
-
-    def on_watch_deleted(self, wd: WatchDescriptor) -> None:
-        try:
-            self._guarded.on_watch_deleted(wd)
-        except Exception as error:  # noqa: BLE001
-            self._root.died(error)
-
-    def on_queue_overflow(self) -> None:
-        """Tell it when all is watched again: a rescan from then on misses nothing."""
-        try:
-            self._guarded.on_queue_overflow()
-        except Exception as error:  # noqa: BLE001
-            self._root.died(error)
-        self._root.overflowed()
-
-
 class _Kernel(InotifyFD):
-    """The inotify instance."""
+    """The inotify instance, and the one thread that reads from it."""
 
     def __init__(self, root: Root) -> None:
         super().__init__()
         self._root = root
-        self._guards: dict[CallbackId, _Guard] = {}
 
     def add_callback(
         self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
@@ -82,9 +55,8 @@ class _Kernel(InotifyFD):
         """Watch a folder; watchdog goes on without those that raise."""
         if self._root.is_left_out(os.fsdecode(path)):
             raise OSError(errno.EPERM, "is excluded")
-        guard = self._guards.setdefault(id_, _Guard(callback, self._root))
         try:
-            return super().add_callback(path, mask, guard, id_)
+            return super().add_callback(path, mask, callback, id_)
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 self._root.limited()
@@ -98,57 +70,119 @@ class _Kernel(InotifyFD):
             self._root.died(error)
 
 
-class _Emitter(InotifyEmitter):
-    """Turns what the kernel tells into events."""
+class _Straight(InotifyMoveEventGrouper):
+    """Stands where watchdog collects events for another thread: tells them as they come."""
 
-    def __init__(
-        self,
-        event_queue: EventQueue,
-        watch: ObservedWatch,
-        *,
-        timeout: float,
-        event_filter: list[type[FileSystemEvent]] | None,
-        kernel: _Kernel,
-        root: Root,
-    ) -> None:
-        super().__init__(
-            event_queue, watch, timeout=timeout, event_filter=event_filter, inotify_fd=kernel
-        )
+    def __init__(self, path: bytes, root: Root) -> None:
+        super().__init__()
+        self._path = path
         self._root = root
 
-    def get_event_mask_from_filter(self) -> Mask:
-        """Ask for what can make a finished file, and not for the first half of a rename."""
-        return _MASK
+    def put_event(self, event: GroupedInotifyEvent) -> None:
+        """Tell an event; the first halves of renames, with which some are grouped, never come."""
+        if not isinstance(event, PathedInotifyEvent):
+            return
+        if not event.ev.is_delete_self:
+            self._root.happened(os.fsdecode(event.path), is_folder=event.ev.is_directory)
+        elif event.path == self._path:
+            self._root.died(FileNotFoundError("the data root was removed"))
 
-    def run(self) -> None:
-        """Pass events on; never end without a word."""
+    def get_queued_moved_from_event(self, cookie: int) -> PathedInotifyEvent | None:
+        """Know of none."""
+        return None
+
+
+class _Tree(InotifyWatchGroup):
+    """All folders of a data root; an error in watchdog's book-keeping doesn't end the thread."""
+
+    def __init__(self, kernel: _Kernel, path: str, root: Root) -> None:
+        """Watch them."""
+        self._root = root
+        self._counts = system.counts_folders(path)
+        self._device = os.stat(path).st_dev
+        super().__init__(kernel, os.fsencode(path), _MASK, is_recursive=True)
+
+    def __post_init__(self) -> None:
+        """Tell events straight on from the first."""
+        self._move_event_grouper = _Straight(self.path, self._root)
+        super().__post_init__()
+
+    def __repr__(self) -> str:
+        """Be short: watchdog puts this into warnings that nobody sees."""
+        return f"<{type(self).__name__}>"
+
+    def on_event(self, event: InotifyEvent) -> None:
+        """Take an event from the kernel."""
         try:
-            super().run()
+            super().on_event(event)
         except Exception as error:  # noqa: BLE001
             self._root.died(error)
 
+    def on_watch_deleted(self, wd: WatchDescriptor) -> None:
+        """Forget a folder."""
+        try:
+            super().on_watch_deleted(wd)
+        except Exception as error:  # noqa: BLE001
+            self._root.died(error)
 
-class Backend(BaseObserver):
+    def on_queue_overflow(self) -> None:
+        """Tell it when all is watched again: a rescan from then on misses nothing."""
+        try:
+            super().on_queue_overflow()
+        except Exception as error:  # noqa: BLE001
+            self._root.died(error)
+        self._root.overflowed()
+
+    def _add_all_callbacks(self, path: bytes) -> None:
+        """Watch a folder and all below it: first the watch, then the look for what is inside."""
+        self._add_callback(path)
+        deeper = [path]
+        while deeper:
+            for folder in self._folders_in(deeper.pop()):
+                self._add_callback(folder)
+                if folder in self._active_callbacks_by_path:
+                    deeper.append(folder)
+
+    def _folders_in(self, path: bytes) -> list[bytes]:
+        """Return the folders in a folder, which needn't be listed if it says that it has none."""
+        try:
+            if self._counts:
+                stat = os.lstat(path)
+                if system.has_no_folder(stat) and stat.st_dev == self._device:
+                    return []
+            with os.scandir(path) as entries:
+                return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:  # gone, or denied: the rescan tells
+            return []
+
+    def _recursive_simulate(self, src_path: bytes) -> list[InotifyEvent]:
+        """Make nothing up: whoever is told of a new folder looks below it."""
+        return []
+
+
+class Backend:
     """Watches one root with an inotify instance of its own."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, path: str) -> None:
         """Raises `OSError` where the system has no instance left."""
+        self._root = root
+        self._path = path
         self._kernel = _Kernel(root)
-        super().__init__(_Emitter, kernel=self._kernel, root=root)
+        self._tree: _Tree | None = None
 
-    def is_sound(self) -> bool:
-        """Tell whether all that must run does."""
-        threads = [self, self._kernel, *self.emitters]
-        return bool(self.emitters) and all(thread.is_alive() for thread in threads)
-
-    def on_thread_start(self) -> None:
-        """Read before anything is watched."""
+    def start(self) -> None:
+        """Read before anything is watched; `OSError` if the root can't be."""
         self._kernel.start()
-        super().on_thread_start()
+        self._tree = _Tree(self._kernel, self._path, self._root)
 
-    def on_thread_stop(self) -> None:
-        """End in the opposite order."""
-        super().on_thread_stop()
+    def end(self) -> None:
+        """Watch nothing any more; its thread has ended when this returns."""
+        if self._tree is not None:
+            self._tree.deactivate()
         self._kernel.stop()
         if self._kernel.is_alive():
             self._kernel.join()
+
+    def is_sound(self) -> bool:
+        """Tell whether all that must run does."""
+        return self._kernel.is_alive()

@@ -11,6 +11,9 @@ class Root(Protocol):
     def is_left_out(self, path: str) -> bool:
         """Tell whether a path is or lies in an excluded folder."""
 
+    def happened(self, path: str, *, is_folder: bool) -> None:
+        """Something appeared at a path, or was marked, moved there or closed after writing."""
+
     def overflowed(self) -> None:
         """Hints were lost."""
 

@@ -8,19 +8,6 @@ import os
 import sys
 from collections.abc import Callable
 
-from watchdog.events import (
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileAttribEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-
 from watcher.inspection import scan_folder_in
 from watcher.platform import system
 
@@ -35,18 +22,6 @@ logger = logging.getLogger(__name__)
 
 Tell = Callable[[str], None]
 
-_EVENTS: list[type[FileSystemEvent]] = [
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileAttribEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-]
-"""All but opened and closed unwritten: those are echoes of our own reading."""
-
 _MENDS = {
     errno.ENOSPC: "the system's limit on watched folders is reached; raise it: "
     "sysctl fs.inotify.max_user_watches=1048576",
@@ -59,7 +34,7 @@ _MENDS = {
 _LIMITED = "not all folders are watched: " + _MENDS[errno.ENOSPC]
 
 
-class WatchedRoot(FileSystemEventHandler):
+class WatchedRoot:
     """A data root that is watched, or waits to be.
 
     `attach`, `check` and `detach` are called by one thread at a time, the rest by the backend's
@@ -104,18 +79,15 @@ class WatchedRoot(FileSystemEventHandler):
         self._identity = _identity(self._path)
         self._real = os.path.realpath(self._path) if os.path.islink(self._path) else self._path
         os.scandir(self._real).close()
-        backend = self._backend = Backend(self)
-        backend.schedule(self, self._real, recursive=True, event_filter=_EVENTS)
-        backend.start()
+        self._backend = Backend(self, self._real)
+        self._backend.start()
 
     def detach(self) -> None:
         """Stop watching; its threads have ended when this returns."""
         backend, self._backend = self._backend, None
         self.trouble = self._say("it is not watched")
         if backend is not None:
-            backend.stop()
-            if backend.is_alive():
-                backend.join()
+            backend.end()
 
     def check(self) -> str:
         """Judge by what can be seen, mend what can be mended; returns what a rescan is due for."""
@@ -169,24 +141,19 @@ class WatchedRoot(FileSystemEventHandler):
         if news := self._if_news(self.trouble):
             self._blind(news)
 
-    def dispatch(self, event: FileSystemEvent) -> None:
-        """Take an event; whatever goes wrong with it, the next one comes through."""
+    def happened(self, path: str, *, is_folder: bool) -> None:
+        """Take what is told; whatever goes wrong with it, the next comes through."""
         try:
-            if not event.is_synthetic:  # what came with a folder is found by looking below it
-                self._sort(event)
+            self._sort(self._own(path), is_folder)
         except Exception as error:  # noqa: BLE001 - this thread must live
             logger.warning("a hint could not be read: %r", error)
             self._blind(self._say(f"a hint could not be read: {error}"))
 
-    def _sort(self, event: FileSystemEvent) -> None:
-        path = self._own(os.fsdecode(event.dest_path or event.src_path))
-        if isinstance(event, DirDeletedEvent):
-            if path == self._path:
-                self.died(FileNotFoundError("the data root was removed"))
-        elif event.is_directory:
-            if not self.is_left_out(path):
+    def _sort(self, path: str, is_folder: bool) -> None:
+        if is_folder:
+            if not self._is_excluded(path):
                 self._look_below(path)
-        elif scan_folder_in(self._path, path) is not None and not self.is_left_out(path):
+        elif scan_folder_in(self._path, path) is not None and not self._is_excluded(path):
             self._hint(path)
 
     def _own(self, path: str) -> str:
