@@ -1,7 +1,12 @@
 """What other processes are told: the keys of the contract, whole or not at all."""
 
+import contextlib
 import json
 import os
+import re
+import signal
+import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -12,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from tests import scenes
+from tests.harness import Instrument, wait_until
 from tests.scenes import NOW
 from watcher.activity import Snapshot
 from watcher.views import status
@@ -66,7 +72,7 @@ def test_the_same_state_is_told_alike_by_dashboard_status_and_log(
     assert told["health"]["level"] == judged.level.value
     for reason in judged.reasons:
         assert reason in screen
-        assert reason in status.text(told).plain
+        assert reason in status.text(told, NOW).plain
     for name, view in state.destinations.items():
         assert told["destinations"][name]["state"] == view.state
         assert f"{name} " in screen
@@ -146,7 +152,10 @@ def test_the_last_word_says_that_it_ended(tmp_path: Path) -> None:
     told = status.read(path)
     assert told
     assert told["running"] is False
-    assert "not running" in status.text(told).plain
+    text = status.text(status.ended(told), NOW).plain
+    assert text.startswith("health       ATTENTION: no watcher runs since 2")
+    assert "not running" in text
+    assert "archive      was online since" in text
 
 
 def test_a_folder_that_can_not_be_written_is_remembered_not_raised(tmp_path: Path) -> None:
@@ -181,14 +190,15 @@ def test_no_reader_ever_sees_half_of_it(tmp_path: Path) -> None:
 
 def test_a_watcher_that_died_is_said_to_be_gone() -> None:
     told = status.ended(status.status_of(scenes.outage(), NOW))
-    text = status.text(told).plain
-    assert text.startswith("health       ATTENTION: no watcher runs; the last word of one is from")
+    text = status.text(told, NOW).plain
+    said = "health       ATTENTION: no watcher runs: the last one ended without a word after 2026-"
+    assert text.startswith(said)
     assert "backlog      128 files, 3.5 MB, the oldest for 4 min" in text
 
 
 def test_names_are_shown_not_obeyed() -> None:
     """R13"""
-    text = status.text(status.status_of(scenes.trouble(), NOW)).plain
+    text = status.text(status.status_of(scenes.trouble(), NOW), NOW).plain
     assert r"[red]\x1b[31m\u202egpj\nrm -rf\xff 日本語" in text
     assert not {"\x1b", "\u202e", "\udcff"} & set(text)
 
@@ -197,3 +207,91 @@ def test_times_before_1970_are_told_too() -> None:
     """Windows has no local time for them."""
     for moment in (-1e10, -1.0, 0.0, 1e20):
         assert datetime.fromisoformat(status.words.iso(moment)).tzinfo
+
+
+def test_what_waits_grows_older_while_nobody_writes_the_status() -> None:
+    told = status.status_of(scenes.outage(), NOW)
+    assert "the oldest for 4 min" in status.text(told, NOW).plain
+    assert "the oldest for 1 h 4 min" in status.text(told, NOW + 3600).plain
+
+
+def test_all_that_stays_behind_is_named_with_what_could_be_done() -> None:
+    """R11"""
+    text = status.text(status.status_of(scenes.trouble(), NOW), NOW).plain
+    for label in ("  held", "  conflict", "  stranded", "  unreadable"):
+        line, mend = re.search(rf"^{label} +(.*)\n +-> (.*)$|\Z", text, re.MULTILINE).groups()
+        assert line, label
+        assert mend, label
+
+
+def test_what_is_on_the_way_is_named() -> None:
+    text = status.text(status.status_of(scenes.draining(), NOW), NOW).plain
+    assert r"huge_map.nxs to archive, 1.1 GB of 2.5 GB" in text
+
+
+def test_where_nobody_has_run_yet_that_is_said(tmp_path: Path) -> None:
+    with Instrument(tmp_path) as instrument:
+        said = instrument.run("status").stdout
+        assert said.startswith(f"health       ATTENTION: no watcher has run on {instrument.state}")
+        told = json.loads(instrument.run("status", "--json").stdout)
+        assert (told["running"], told["pid"]) == (False, None)
+        assert told["health"]["text"] in said
+
+
+@pytest.mark.posix
+@pytest.mark.skipif(os.name == "nt", reason="a pseudo-terminal stands for the console")
+def test_watching_shows_it_anew_and_puts_the_terminal_back(tmp_path: Path) -> None:
+    import pty  # noqa: PLC0415
+
+    with Instrument(tmp_path) as instrument:
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            instrument.command("status", "--watch"),
+            env=instrument.environment() | {"TERM": "xterm-256color"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        shown = Shown(ours)
+        try:
+            shown.wait_for("no watcher has run")
+            instrument.start()
+            shown.wait_for("running for")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+            shown.wait_for("\x1b[?1049l")  # the screen that was there before
+            assert "\x1b[?25h" in shown.text  # and the cursor
+        finally:
+            process.kill()
+            process.wait()
+            shown.close()
+
+
+class Shown:
+    """What arrives at a pseudo-terminal."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.text = ""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # nobody has it open any more
+            while data := os.read(self._descriptor, 65536):
+                self.text += data.decode(errors="replace")
+
+    def wait_for(self, wanted: str) -> None:
+        wait_until(lambda: wanted in self.text, failure=lambda: self.text)
+
+    def close(self) -> None:
+        self._reader.join()
+        os.close(self._descriptor)
+
+
+def test_watching_needs_a_terminal(tmp_path: Path) -> None:
+    with Instrument(tmp_path) as instrument:
+        done = instrument.run("status", "--watch")
+        assert done.returncode == 2
+        assert "--watch is for a terminal" in done.stderr

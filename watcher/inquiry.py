@@ -173,7 +173,7 @@ def _went(receipts: list[Receipt]) -> Iterator[str]:
 
 
 def status(config: Config) -> dict[str, Any] | None:
-    """Return what the watcher of this configuration last said; None if there was never one."""
+    """Return what the watcher of this configuration last said; None if there is nothing to read."""
     running = is_running(config.state_dir)
     said = status_view.read(os.path.join(config.state_dir, status_view.NAME))
     if said is None or running:
@@ -182,12 +182,15 @@ def status(config: Config) -> dict[str, Any] | None:
 
 
 def nothing(config: Config) -> dict[str, Any]:
-    """Return the status of a watcher that has never run, with the keys of one that has."""
-    now = time.time()
-    unknown = DestinationView(since=now, error="no watcher runs")
+    """Return a status, with all its keys, where there is nothing to read."""
+    now, running = time.time(), is_running(config.state_dir)
+    unknown = DestinationView(since=now, error="not known")
     empty = Snapshot(destinations={d.name: unknown for d in config.destinations})
-    told = status_view.status_of(empty, now, running=False)
-    return status_view.ended({**told, "pid": None, "instrument": config.instrument})
+    told = status_view.status_of(empty, now, running=running)
+    told = {**told, "pid": None, "instrument": config.instrument}
+    if running:
+        return status_view.gone(told, "a watcher runs, but what it says can't be read")
+    return status_view.gone(told, f"no watcher has run on {system.plain(config.state_dir)} yet")
 
 
 def _time(at: float) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import enum
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from watcher.views import words
@@ -18,7 +16,7 @@ from watcher.views.health import (
     Matter,
     space_text,
 )
-from watcher.views.status import HEARTBEAT
+from watcher.views.status import HEARTBEAT, moment, oldest_for
 
 
 class Nagios(enum.IntEnum):
@@ -31,6 +29,7 @@ class Nagios(enum.IntEnum):
 
 
 _WEIGHTS = {
+    Matter.GONE: Nagios.CRITICAL,
     Matter.OUTAGE: Nagios.CRITICAL,
     Matter.HELD: Nagios.CRITICAL,
     Matter.UNREADABLE: Nagios.CRITICAL,
@@ -113,13 +112,13 @@ def _wrong(status: Mapping[str, Any], limits: Thresholds, now: float) -> Iterato
     if not status["running"]:
         yield Nagios.CRITICAL, status["health"]["text"]
         return
-    silent = now - _moment(status["written_at"])
+    silent = now - moment(status["written_at"])
     if silent > limits.silent:
         yield Nagios.CRITICAL, f"the watcher hangs: not a word for {words.about(silent)}"
     for finding in status["health"]["findings"]:
         if finding["matter"] in _WEIGHTS:
             yield _WEIGHTS[finding["matter"]], finding["text"]
-    yield from _old(_age(status, now), limits)
+    yield from _old(oldest_for(status, now), limits)
     for root, space in status["space"].items():
         yield from _full(root, space, limits)
 
@@ -146,7 +145,7 @@ def _figures(status: Mapping[str, Any], limits: Thresholds, now: float) -> Itera
     age = f"{limits.age_warning:g};{limits.age_critical:g}"
     yield f"backlog={status['backlog']};;;0"
     yield f"backlog_size={status['backlog_bytes']}B;;;0"
-    yield f"oldest={_age(status, now):.0f}s;{age};0"
+    yield f"oldest={oldest_for(status, now):.0f}s;{age};0"
     for name in ("archived", "missed_by_events"):
         yield f"{name}={status[name]}c;;;0"
     for name in ("failed", "mismatches", "conflicts", "stranded"):
@@ -158,18 +157,3 @@ def _figures(status: Mapping[str, Any], limits: Thresholds, now: float) -> Itera
         low = f"{limits.free_warning.of(total):.0f}:;{limits.free_critical.of(total):.0f}:"
         label = words.visible(root).replace("'", "").replace("=", "").replace("|", "/")
         yield f"'free {label}'={space['free_bytes']}B;{low};0;{total}"
-
-
-def _age(status: Mapping[str, Any], now: float) -> float:
-    """Return how long the oldest file waits now; it has grown older since that was written."""
-    age: float | None = status["oldest_backlog_s"]
-    if age is None or not status["backlog"]:
-        return 0.0
-    return age + max(0.0, now - _moment(status["written_at"])) if status["running"] else age
-
-
-def _moment(iso: str) -> float:
-    try:
-        return datetime.fromisoformat(iso).timestamp()
-    except (OSError, OverflowError, ValueError):
-        return time.time()

@@ -49,6 +49,8 @@ class Matter(enum.StrEnum):
     OUTAGE = "outage"
     RETRIED = "retried"
     """A file is tried again by itself."""
+    GONE = "gone"
+    """No watcher runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from rich.text import Text
@@ -19,7 +20,17 @@ from watcher.activity import DestinationView, Snapshot, SpaceMeasured
 from watcher.model import HeldBack, Receipt, Stranded
 from watcher.platform import system
 from watcher.views import words
-from watcher.views.health import Health, Level, health, space_level, space_text
+from watcher.views.health import (
+    STRANDED_MEND,
+    UNREADABLE_MEND,
+    Finding,
+    Health,
+    Level,
+    Matter,
+    health,
+    space_level,
+    space_text,
+)
 
 Status = dict[str, Any]
 
@@ -32,6 +43,8 @@ NAMED = 100
 """How many files a list in it names at most; the counts are always whole."""
 LAST = 20
 """How many of the last files it names."""
+SHOWN = 5
+"""How many of each kind its text names."""
 
 STYLES = {Level.OK: "green", Level.WAITING: "yellow", Level.ATTENTION: "bold red"}
 
@@ -67,7 +80,7 @@ def status_of(snapshot: Snapshot, now: float, *, running: bool = True) -> Status
 def _who(snapshot: Snapshot) -> Status:
     who = snapshot.started
     if who is None:
-        return {"pid": os.getpid(), "instrument": "", "version": ""}
+        return {"pid": os.getpid(), "instrument": "", "version": "", "started_at": None}
     return {
         "pid": who.pid,
         "instrument": who.instrument,
@@ -238,67 +251,130 @@ def _is_status(found: object) -> bool:
 
 
 def ended(status: Mapping[str, Any]) -> Status:
-    """Correct a status whose watcher is gone without having said so."""
-    text = f"no watcher runs; the last word of one is from {status.get('written_at', 'long ago')}"
-    finding = {"level": Level.ATTENTION.value, "matter": "gone", "text": text}
-    gone = {"level": finding["level"], "text": text, "reasons": [text], "findings": [finding]}
-    return {**status, "running": False, "health": gone, "in_flight": []}
+    """Correct a status whose watcher is gone: since when, and whether it took its leave."""
+    at = _time(status["written_at"])
+    if status["running"]:
+        text = f"no watcher runs: the last one ended without a word after {at}"
+        return gone({**status, "running": False}, text)
+    why = f" ({status['stopping']})" if status["stopping"] else ""
+    return gone(status, f"no watcher runs since {at}{why}")
 
 
-def text(status: Mapping[str, Any]) -> Text:
-    """Tell a status to a person, the most important first."""
+def gone(status: Mapping[str, Any], text: str) -> Status:
+    """Tell a status that is worth nothing any more, for the reason `text`."""
+    health = Health(Level.ATTENTION, (Finding(Level.ATTENTION, Matter.GONE, text),))
+    return {**status, "health": _health(health), "in_flight": []}
+
+
+def oldest_for(status: Mapping[str, Any], now: float) -> float:
+    """Return how long the oldest file waits now; it has grown older since that was written."""
+    age: float | None = status["oldest_backlog_s"]
+    if age is None or not status["backlog"]:
+        return 0.0
+    return age + max(0.0, now - moment(status["written_at"]))
+
+
+def moment(iso: str | None) -> float:
+    """Read a time that stands in a status, in seconds since the epoch; now if it is none."""
+    try:
+        return datetime.fromisoformat(iso or "").timestamp()
+    except (OSError, OverflowError, ValueError):
+        return time.time()
+
+
+def text(status: Mapping[str, Any], now: float, encoding: str = "utf-8") -> Text:
+    """Tell a status to a person, the most important first.
+
+    Args:
+        status: what a watcher said.
+        now: the time, in seconds since the epoch.
+        encoding: what the terminal can print; anything else is escaped.
+
+    """
     shown = Text(no_wrap=False)
-    for label, value, style in _lines(status):
+    for label, value, style in _lines(status, now):
         shown.append(f"{label:<13}", style="dim")
-        shown.append(f"{words.visible(value)}\n", style=style)
+        shown.append(f"{words.visible(value, encoding)}\n", style=style)
     shown.rstrip()
     return shown
 
 
-def _lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _lines(status: Mapping[str, Any], now: float) -> Iterator[tuple[str, str, str]]:
     state = Level(status["health"]["level"])
     yield "health", f"{state.upper()}: {status['health']['text']}", STYLES[state]
-    yield "watcher", _running(status), ""
+    yield "watcher", _running(status, now), ""
     for name, destination in status["destinations"].items():
-        yield name, *_destination_line(destination)
-    yield "backlog", _backlog_line(status), ""
+        yield name, *_destination_line(destination, is_now=status["running"])
+    yield "backlog", _backlog_line(status, now), ""
+    for batch in status["in_flight"]:
+        yield "  on the way", _batch_line(batch), ""
     yield "archived", _archived_line(status), ""
     yield "left behind", _left_line(status), ""
+    yield from _left_lines(status)
     for root, space in status["space"].items():
         figures = space["free_bytes"], space["total_bytes"], space["seconds_left"]
         yield "disk", space_text(root, *figures), STYLES[space_level(*figures)]
-    for held in status["held"][:5]:
-        yield "  held back", f"{held['source']}: {held['reason']}", "yellow"
-        if held["mend"]:
-            yield "  mend", held["mend"], ""
-    for file in status["stranded_files"][:5]:
-        yield "  stranded", f"{file['path']}, untouched since {_time(file['modified_at'])}", ""
-    for file in status["last_files"][:5]:
+    for file in status["last_files"][:SHOWN]:
         took = words.duration(file["took_s"])
-        yield "  last", f"{_time(file['archived_at'])}  {file['source']} ({took})", ""
+        yield "  last", f"{_time(file['archived_at'])}  {file['source']} (in {took})", ""
+    for label in ("log_file", "config_file"):
+        if path := status.get(label):
+            yield label.removesuffix("_file"), path, ""
 
 
-def _running(status: Mapping[str, Any]) -> str:
+def _left_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Name the first of what stays behind, each with what could be done."""
+    for held in status["held"][:SHOWN]:
+        yield from _item("held", held["source"], held["reason"], held["mend"])
+    for clash in status["last_conflicts"][:SHOWN]:
+        kept = f"{clash['destination']} holds another; kept as {clash['path']}"
+        command = f"watcher resolve {words.quoted(clash['source'])}"
+        yield from _item("conflict", clash["source"], kept, f"compare the two, then: {command}")
+    for file in status["stranded_files"][:SHOWN]:
+        since = f"never finished, untouched since {_time(file['modified_at'])}"
+        yield from _item("stranded", file["path"], since, STRANDED_MEND)
+    for error in status["rescan"]["errors"][:SHOWN]:
+        yield from _item("unreadable", "", error, UNREADABLE_MEND)
+
+
+def _item(label: str, name: str, reason: str, mend: str) -> Iterator[tuple[str, str, str]]:
+    yield f"  {label}", f"{name}: {reason}" if name else reason, "yellow"
+    if mend:
+        yield "", f"-> {mend}", ""
+
+
+def _running(status: Mapping[str, Any], now: float) -> str:
     who = f"{status['instrument']}, version {status['version']}"
     if not status["running"]:
-        return f"not running ({who}); last seen {_time(status['written_at'])}"
-    return f"running (process {status['pid']}, {who}), next rescan {_time(status['next_rescan'])}"
+        return f"not running ({who})"
+    up = words.about(now - moment(status.get("started_at")))
+    after = status["next_rescan"]
+    next_one = f"in {words.about(moment(after) - now)}" if after else "under way"
+    return f"running for {up} (process {status['pid']}, {who}), next rescan {next_one}"
 
 
-def _destination_line(destination: Mapping[str, Any]) -> tuple[str, str]:
+def _destination_line(destination: Mapping[str, Any], *, is_now: bool) -> tuple[str, str]:
     line = f"{destination['state']} since {_time(destination['since'])}"
     for more in (destination["error"], destination["mend"]):
         line += f"; {more}" if more else ""
+    if not is_now:
+        return f"was {line}", ""
     return line, "green" if destination["state"] == "online" else "yellow"
 
 
-def _backlog_line(status: Mapping[str, Any]) -> str:
+def _backlog_line(status: Mapping[str, Any], now: float) -> str:
     if not status["backlog"]:
         return "nothing waits"
-    oldest = status["oldest_backlog_s"]
-    age = f", the oldest for {words.about(oldest)}" if oldest is not None else ""
+    oldest = status["oldest_backlog_s"] is not None
+    age = f", the oldest for {words.about(oldest_for(status, now))}" if oldest else ""
     files = words.count(status["backlog"], "file")
     return f"{files}, {words.size(status['backlog_bytes'])}{age}"
+
+
+def _batch_line(batch: Mapping[str, Any]) -> str:
+    more = f" and {batch['files'] - 1:,} more" if batch["files"] > 1 else ""
+    amount = f"{words.size(batch['done'])} of {words.size(batch['size'])}"
+    return f"{batch['name']}{more} to {batch['destination']}, {amount}"
 
 
 def _archived_line(status: Mapping[str, Any]) -> str:

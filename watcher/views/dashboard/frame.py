@@ -10,7 +10,8 @@ from rich.text import Text
 
 from watcher.activity import Snapshot
 from watcher.views.dashboard import panels
-from watcher.views.dashboard.look import DIM, Look, beside, boxed, fitted
+from watcher.views.dashboard.look import DIM, Look, beside, boxed
+from watcher.views.painting import fitted
 
 Panel = Callable[[Look, int], list[Text]]
 

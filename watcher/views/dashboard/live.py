@@ -12,12 +12,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from rich.console import Console
-from rich.control import Control
-from rich.text import Text
 
 from watcher.activity import Activity, Snapshot
 from watcher.views.dashboard.frame import screen
 from watcher.views.dashboard.summary import summary
+from watcher.views.painting import Painter
 
 FRAME = 0.25
 """It is drawn no more often than this, in seconds."""
@@ -76,26 +75,11 @@ def _show(activity: Activity, console: Console, over: threading.Event) -> None:
 
 
 def _draw_until(activity: Activity, console: Console, over: threading.Event) -> None:
-    shown: Snapshot | None = None
-    measures: tuple[object, ...] = ()
-    lines: list[Text] = []
+    shown: tuple[Snapshot, object, int] | None = None
+    painter = Painter(console)
     while not over.is_set():
         snapshot, size, now = activity.snapshot, console.size, time.time()
-        if snapshot is not shown or (size, int(now)) != measures:
-            lines = [] if measures and size != measures[0] else lines
-            shown, measures = snapshot, (size, int(now))
-            lines = _redraw(console, lines, screen(snapshot, size, now, console.encoding))
+        if shown is None or snapshot is not shown[0] or (size, int(now)) != shown[1:]:
+            shown = snapshot, size, int(now)
+            painter.paint(screen(snapshot, size, now, console.encoding))
         over.wait(FRAME)
-
-
-def _redraw(console: Console, old: list[Text], new: list[Text]) -> list[Text]:
-    """Write what differs, in one go: nothing flickers, and a quiet screen costs next to nothing."""
-    with console:
-        if len(old) != len(new):
-            console.control(Control.clear())
-            old = []
-        for row, line in enumerate(new):
-            if row >= len(old) or (line, line.style) != (old[row], old[row].style):
-                console.control(Control.move_to(0, row))
-                console.print(line, end="", soft_wrap=True)
-    return new

@@ -15,6 +15,7 @@ from watcher.model import SCAN_FOLDER, DestinationState
 from watcher.platform import system
 from watcher.views import words
 from watcher.views.health import Level
+from watcher.views.painting import fitted
 
 DIM = "bright_black"
 STYLES = {Level.OK: "green", Level.WAITING: "yellow", Level.ATTENTION: "red"}
@@ -141,15 +142,6 @@ def _has_all(encoding: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def fitted(line: Text, width: int) -> Text:
-    """Cut or fill a line to exactly `width` cells."""
-    if line.cell_len == width:
-        return line
-    line = line.copy()
-    line.truncate(width, overflow="crop", pad=True)
-    return line
 
 
 def boxed(title: str, lines: Sequence[Text], width: int, glyphs: Glyphs) -> list[Text]:
