@@ -45,7 +45,7 @@ def test_all_say_the_same_of_what_is_wrong(scene: Callable[[], Snapshot]) -> Non
     state = scene()
     told, judged = status_of(state, NOW), health(state, NOW)
     code, line = check(told, QUIET, NOW)
-    shown, plain = screen(state), text(told, NOW).plain
+    shown, plain = screen(state), text(told, NOW)
     for reason in judged.reasons:
         assert reason in shown
         assert reason in plain

@@ -104,7 +104,7 @@ def test_it_is_judged_by_room_and_by_time(
     judged = health.health(state, NOW)
     assert judged.level == level
     assert (judged.findings[0].matter == "space") is (level != "ok")
-    assert scenes.ROOT in status.text(status.status_of(state, NOW), NOW).plain
+    assert scenes.ROOT in status.text(status.status_of(state, NOW), NOW)
 
 
 def test_it_comes_before_everything_else_that_needs_a_person() -> None:

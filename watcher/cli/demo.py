@@ -83,6 +83,8 @@ def demo(
 
     In the middle the archive goes away for a while. At the end it tells what arrived where, each
     file verified against the checksums on record. Nothing outside the temporary folder is touched.
+
+    Example: watcher demo --seconds 20
     """
     from watcher.cli.run import watch
     from watcher.lock import locked

@@ -13,7 +13,10 @@ from watcher.errors import ConfigurationError
 def init(
     file: Annotated[str, typer.Argument(help="Where to write it.")] = "watcher.yaml",
 ) -> None:
-    """Write a commented configuration to start from; an existing file is never overwritten."""
+    """Write a commented configuration to start from; an existing file is never overwritten.
+
+    Example: watcher init watcher.yaml
+    """
     from watcher.config import commented
 
     try:

@@ -25,6 +25,8 @@ def rescan(
     """Archive what is finished now, then end: for a scheduled task.
 
     Ends with 0 if nothing was left behind, with 1 otherwise.
+
+    Example: watcher rescan --dry-run
     """
     from watcher.config import load
     from watcher.lock import locked

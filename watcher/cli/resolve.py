@@ -18,9 +18,11 @@ def resolve(
         typer.Option("--accept", help="Take it as it is; both checksums are put on record."),
     ] = False,
 ) -> int:
-    """Look again at a file that differs from its producer's checksum, or take it as it is.
+    r"""Look again at a file that differs from its producer's checksum, or take it as it is.
 
     Conflicts of the file are marked as seen. Ends with 1 while it still differs.
+
+    Example: watcher resolve "C:\Data\RB123456\bluesky_scans\scan.txt" --accept
     """
     from watcher import resolution
     from watcher.cli.printing import say

@@ -30,6 +30,8 @@ def run(
     """Watch until stopped: with a live dashboard on a terminal, with log lines elsewhere.
 
     Stop it with Ctrl-C. What is under way then is found and finished by the next start.
+
+    Example: watcher run --headless --config watcher.yaml
     """
     from watcher.config import load
     from watcher.lock import locked

@@ -39,7 +39,10 @@ def install(config: ConfigFile = None, all_users: AllUsers = False) -> int:
 
 @startup.command()
 def remove(all_users: AllUsers = False) -> int:
-    """Have it started no more."""
+    """Have it started no more.
+
+    Example: watcher startup remove
+    """
     from watcher import startup as entries
 
     removed = entries.remove(all_users)
@@ -49,7 +52,10 @@ def remove(all_users: AllUsers = False) -> int:
 
 @startup.command()
 def show() -> int:
-    """Tell what is started at log-on, and whether all of it is still there; ends with 1 if not."""
+    """Tell what is started at log-on, and whether all of it is still there; ends with 1 if not.
+
+    Example: watcher startup show
+    """
     from watcher import startup as entries
 
     code = Exit.LEFT_BEHIND

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_module
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ from watcher.cli.exits import Exit
 from watcher.cli.options import ConfigFile, Json
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    from rich.table import Table
 
     from watcher.config import Config
 
@@ -32,47 +32,47 @@ def status(
 
     Example: watcher status --watch
     """
-    from watcher import inquiry
     from watcher.config import load
 
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    if watch and (json or not is_terminal):
+        raise typer.BadParameter("--watch is for a terminal; programs ask again and again")
     loaded = load(config)
-    if watch:
-        _watch(loaded, json=json)
-    elif json:
-        told = inquiry.status(loaded) or inquiry.nothing(loaded)
-        typer.echo(json_module.dumps(told, indent=2))  # all ASCII
+    if json:
+        typer.echo(json_module.dumps(_told(loaded), indent=2))  # all ASCII
+    elif is_terminal:
+        _show(loaded, again=watch)
     else:
-        _tell(loaded)
+        _print(loaded)
     return Exit.DONE
 
 
-def _tell(config: Config) -> None:
+def _print(config: Config) -> None:
     from watcher.cli.printing import say
-
-    if sys.stdout is None or not sys.stdout.isatty():
-        for line in _text(config, "utf-8").plain.splitlines():
-            say(line)
-        return
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    console.print(_text(config, console.encoding), soft_wrap=True)
-
-
-def _watch(config: Config, *, json: bool) -> None:
-    if json or sys.stdout is None or not sys.stdout.isatty():
-        raise typer.BadParameter("--watch is for a terminal; programs ask again and again")
-    from rich.console import Console
-
-    from watcher.views.painting import watch
-
-    console = Console()
-    watch(console, lambda: _text(config, console.encoding), lambda: time.sleep(_EVERY))
-
-
-def _text(config: Config, encoding: str) -> Text:
-    from watcher import inquiry
     from watcher.views import status as view
 
-    told = inquiry.status(config) or inquiry.nothing(config)
-    return view.text(told, time.time(), encoding)
+    for line in view.text(_told(config), time.time()).splitlines():
+        say(line)
+
+
+def _show(config: Config, *, again: bool) -> None:
+    from rich.console import Console
+
+    from watcher.views import status as view
+    from watcher.views.painting import grid, watch
+
+    console = Console()
+
+    def look() -> Table:
+        return grid(view.rows(_told(config), time.time(), console.encoding))
+
+    if again:
+        watch(console, look, lambda: time.sleep(_EVERY))
+    else:
+        console.print(look())
+
+
+def _told(config: Config) -> dict[str, Any]:
+    from watcher import inquiry
+
+    return inquiry.status(config) or inquiry.nothing(config)

@@ -44,6 +44,8 @@ def verify(
 
     Works without a ledger too, from manifests, sidecars and streams. Ctrl-C ends it with what was
     found so far; the next one goes on with what was not read. Ends with 0 if all is well.
+
+    Example: watcher verify --experiment RB123456 --destination archive
     """
     from watcher.config import load
     from watcher.verification import Asked, Tally

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.control import Control
+from rich.table import Table
 from rich.text import Text
+
+Row = tuple[str, str, str]
+"""A label, what there is to say, and its style."""
 
 
 class Painter:
@@ -32,8 +36,8 @@ class Painter:
         self._shown = lines
 
 
-def watch(console: Console, look: Callable[[], Text], wait: Callable[[], object]) -> None:
-    """Show a text for as long as `wait` returns, as it is each time; Ctrl-C ends it.
+def watch(console: Console, look: Callable[[], RenderableType], wait: Callable[[], object]) -> None:
+    """Show something for as long as `wait` returns, as it is each time; Ctrl-C ends it.
 
     Args:
         console: a terminal; it is put back as it was.
@@ -51,10 +55,14 @@ def watch(console: Console, look: Callable[[], Text], wait: Callable[[], object]
         return
 
 
-def _screenful(console: Console, text: Text) -> list[Text]:
-    width, height = console.size
-    lines = [*text.wrap(console, width), *([Text()] * height)]
-    return [fitted(line, width) for line in lines[:height]]
+def grid(rows: Iterable[Row]) -> Table:
+    """Put labels and words beside each other; what is long goes on below itself."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value, style in rows:
+        table.add_row(Text(label), Text(value, style))
+    return table
 
 
 def fitted(line: Text, width: int) -> Text:
@@ -64,3 +72,12 @@ def fitted(line: Text, width: int) -> Text:
     line = line.copy()
     line.truncate(width, overflow="crop", pad=True)
     return line
+
+
+def _screenful(console: Console, shown: RenderableType) -> list[Text]:
+    width, height = console.size
+    lines = [
+        Text.assemble(*((part.text, part.style or "") for part in parts))
+        for parts in console.render_lines(shown, pad=False)
+    ]
+    return [fitted(line, width) for line in [*lines, *([Text()] * height)][:height]]

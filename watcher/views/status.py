@@ -14,8 +14,6 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from rich.text import Text
-
 from watcher.activity import DestinationView, Snapshot, SpaceMeasured
 from watcher.model import HeldBack, Receipt, Stranded
 from watcher.platform import system
@@ -282,7 +280,9 @@ def moment(iso: str | None) -> float:
         return time.time()
 
 
-def text(status: Mapping[str, Any], now: float, encoding: str = "utf-8") -> Text:
+def rows(
+    status: Mapping[str, Any], now: float, encoding: str = "utf-8"
+) -> Iterator[tuple[str, str, str]]:
     """Tell a status to a person, the most important first.
 
     Args:
@@ -290,16 +290,21 @@ def text(status: Mapping[str, Any], now: float, encoding: str = "utf-8") -> Text
         now: the time, in seconds since the epoch.
         encoding: what the terminal can print; anything else is escaped.
 
+    Yields:
+        A label, what there is to say, and its style.
+
     """
-    shown = Text(no_wrap=False)
-    for label, value, style in _lines(status, now):
-        shown.append(f"{label:<13}", style="dim")
-        shown.append(f"{words.visible(value, encoding)}\n", style=style)
-    shown.rstrip()
-    return shown
+    for label, value, style in _rows(status, now):
+        yield label, words.visible(value, encoding), style
 
 
-def _lines(status: Mapping[str, Any], now: float) -> Iterator[tuple[str, str, str]]:
+def text(status: Mapping[str, Any], now: float) -> str:
+    """Tell a status as plain lines."""
+    lines = (f"{label:<13}{value}".rstrip() for label, value, _ in rows(status, now))
+    return "\n".join(lines)
+
+
+def _rows(status: Mapping[str, Any], now: float) -> Iterator[tuple[str, str, str]]:
     state = Level(status["health"]["level"])
     yield "health", f"{state.upper()}: {status['health']['text']}", STYLES[state]
     yield "watcher", _running(status, now), ""
