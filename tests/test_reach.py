@@ -126,6 +126,16 @@ def test_a_destination_that_denies_is_told(store, operation):
         store.reach.probe(True)
 
 
+@pytest.mark.parametrize("call", [1, 2])
+def test_what_could_not_be_removed_goes_when_it_is_back(store, call):
+    """R5: not only at the next start."""
+    with faulty(remove_part={call: fails(errno.EIO)}), pytest.raises(OSError, match="output error"):
+        store.reach.probe(True)
+    assert any(".watcher-" in name for name in below(store.folder))
+    store.reach.probe(True)
+    assert below(store.folder) == [CYCLE]
+
+
 @as_root
 def test_a_mount_that_an_earlier_life_saw_is_asked_for(tmp_path):
     """R2: unless it was elsewhere, or a marker says that this is the place."""

@@ -543,6 +543,18 @@ def test_a_destination_whose_fixed_part_goes_leaves_no_part(ground, store):
     assert not store.folder.exists()
     away.rename(store.folder)
     arrived(*store.carry(*files))
+    assert not list(store.folder.rglob(".watcher-*"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOTCONN, errno.EIO])
+def test_a_part_that_could_not_be_removed_goes_at_the_next_look(ground, store, number):
+    """R5: where a share drops out in the middle of a copy."""
+    file = ground.finished()
+    with faulty(finish_part={1: fails(number)}, remove_part={ALWAYS: fails(number)}):
+        assert isinstance(store.carry(file)[0], OSError)
+    assert list(store.folder.rglob(".watcher-*"))
+    arrived(*store.carry(file))
+    assert not list(store.folder.rglob(".watcher-*"))
 
 
 @as_root

@@ -55,6 +55,7 @@ class Reach:
         self._is_safe = False
         self._swept: set[str] = set()
         self._flushed: set[str] = set()
+        self._left: set[str] = set()
         self._wanted = cycle
         self._marker = marker
         self._below_root = below_root
@@ -100,6 +101,8 @@ class Reach:
             self._look_for_cycles()
         self._look_where_links_lead()
         self.volume = system.volume(fixed)
+        if self._left:
+            self._clear_away(*self._left)
 
     def check(self, place: ArchivePath) -> None:
         """Make sure that the part of a place that is never created is there."""
@@ -120,6 +123,18 @@ class Reach:
                 with contextlib.suppress(OSError):  # in use, or denied: no reason to stop here
                     system.remove_part(os.path.join(folder, name))
         self._swept.add(folder)
+
+    def throw_away(self, part: str) -> None:
+        """Remove a temporary file: now, or else as soon as the destination is back."""
+        self._left.add(part)
+        self._clear_away(part)
+
+    def _clear_away(self, *parts: str) -> None:
+        for part in parts:
+            with contextlib.suppress(OSError):
+                system.remove_part(part)
+                os.stat(os.path.dirname(part))  # else it has only gone with the whole folder
+                self._left.discard(part)
 
     def unflushed(self, place: ArchivePath) -> set[str]:
         """Return the folders above a place's own that this life hasn't flushed yet (R2).
@@ -233,8 +248,10 @@ class Reach:
                 f"files are replaced unasked there: {system.plain(folder)}", mend=_UNSAFE
             )
         finally:
+            self._left |= {path, taken}
             system.remove_part(path)
             system.remove_part(taken)
+            self._left -= {path, taken}
 
     def _write_trial(self, path: str) -> None:
         descriptor = system.create_part(path)

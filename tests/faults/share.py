@@ -15,8 +15,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +24,6 @@ from tests.harness import PROJECT, wait_until
 
 _NOREPLACE = 1
 _FDCWD = -100
-CONNECTIONS = Path("/sys/fs/fuse/connections")
 
 
 def serve(backing: str, mount: str, control: str) -> None:
@@ -260,8 +259,7 @@ class Share:
 
     def end(self) -> None:
         """Abort all that hangs, then unmount."""
-        with contextlib.suppress(OSError):
-            (CONNECTIONS / str(self._number) / "abort").write_text("1")
+        abort(self._number)
         self.unmount()
         self._process.kill()
         self._process.wait(10)
@@ -280,14 +278,18 @@ def _identity(path: Path) -> int:
     return os.stat(path).st_dev
 
 
-def connections() -> Iterator[None]:
-    """Have the control file system of FUSE mounted, for as long as it lasts."""
-    was_there = any(CONNECTIONS.iterdir()) or os.path.ismount(CONNECTIONS)
-    if not was_there:
-        subprocess.run(["mount", "-t", "fusectl", "none", str(CONNECTIONS)], check=True)
-    yield
-    if not was_there:
-        subprocess.run(["umount", str(CONNECTIONS)], check=False)
+def abort(number: int) -> None:
+    """Let all that hangs in a FUSE connection go, with an error.
+
+    Args:
+        number: the minor number of the mount's device.
+
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["mount", "-t", "fusectl", "none", folder], check=True)
+        with contextlib.suppress(OSError):  # it is gone
+            Path(folder, str(number), "abort").write_text("1")
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def why_not() -> str:
@@ -306,4 +308,4 @@ if __name__ == "__main__":
     serve(*sys.argv[1:])
 
 
-__all__ = ["Share", "connections", "errno", "why_not"]
+__all__ = ["Share", "abort", "errno", "why_not"]

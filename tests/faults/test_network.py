@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,7 @@ class SshShare:
         )
         self.way = Proxy(port)
         self._sshfs = None
+        self._number = None
 
     def attach(self):
         """Mount it; the server may need a moment."""
@@ -58,15 +60,16 @@ class SshShare:
 
         self.mount.mkdir(exist_ok=True)
         wait_until(mounted, every=0.1)
+        mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        self._number = next(int(m[2].split(":")[1]) for m in mounts if m[4] == str(self.mount))
 
     def is_gone(self):
         """Tell whether sshfs has ended."""
         return self._sshfs.poll() is not None
 
     def detach(self):
-        with contextlib.suppress(OSError):
-            number = os.minor(os.stat(self.mount).st_dev)
-            (shares.CONNECTIONS / str(number) / "abort").write_text("1")
+        if self._number is not None:
+            shares.abort(self._number)
         subprocess.run(["umount", "-l", self.mount], check=False, capture_output=True)
         if self._sshfs is not None:
             self._sshfs.kill()
@@ -87,7 +90,6 @@ def fuse(as_root):
         pytest.skip("needs sshfs, socat and openssh-sftp-server")
     if not os.access("/dev/fuse", os.R_OK):
         pytest.skip("needs /dev/fuse")
-    yield from shares.connections()
 
 
 class Case:

@@ -24,7 +24,6 @@ STALLED = 1.0
 def fuse(as_root):
     if reason := shares.why_not():
         pytest.skip(reason)
-    yield from shares.connections()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ What is raised here belongs to the destination (`OSError`, `DestinationDown`) un
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -135,7 +136,7 @@ def carry(
         _record(batch)
     finally:
         for shipment in batch.shipments:
-            _throw_away(shipment)
+            _throw_away(batch, shipment)
     return [s.outcome or RuntimeError("the transfer came to no end") for s in batch.shipments]
 
 
@@ -147,17 +148,17 @@ def _for_each(step: Callable[[_Batch, _Shipment], None], batch: _Batch) -> None:
         try:
             step(batch, shipment)
         except FileFault as error:
-            _failed(shipment, error)
+            _failed(batch, shipment, error)
         except (OSError, NotImplementedError, DestinationDown) as error:
-            _failed(shipment, error)
+            _failed(batch, shipment, error)
             batch.depot.reach.look()
         batch.moved(0)
 
 
-def _failed(shipment: _Shipment, error: Exception) -> None:
+def _failed(batch: _Batch, shipment: _Shipment, error: Exception) -> None:
     """Note how it ended, and at once give back the room that it took: others may need it."""
     shipment.outcome = error
-    _throw_away(shipment)
+    _throw_away(batch, shipment)
 
 
 def _ask_producer(batch: _Batch, shipment: _Shipment) -> None:
@@ -336,20 +337,14 @@ def entry_of(arrival: Arrival) -> Entry:
     return Entry(arrival.place, arrival.checksums, may_stand=arrival.manner is Manner.ADOPTED)
 
 
-def _throw_away(shipment: _Shipment) -> None:
-    """Leave no part behind; where even that fails, the next start sweeps it."""
+def _throw_away(batch: _Batch, shipment: _Shipment) -> None:
+    """Leave no part behind; the next start sweeps what is left by a crash."""
     descriptor, shipment.descriptor = shipment.descriptor, None
     if descriptor is not None:
-        _quietly(os.close, descriptor)
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
     if not isinstance(shipment.outcome, Arrival):
-        _quietly(system.remove_part, shipment.part)
-
-
-def _quietly(action: Callable[..., None], *arguments: object) -> None:
-    try:
-        action(*arguments)
-    except OSError:
-        pass
+        batch.depot.reach.throw_away(shipment.part)
 
 
 def _write(descriptor: int, data: bytes) -> None:
