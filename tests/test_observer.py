@@ -2,7 +2,7 @@
 
 import logging
 import os
-import queue
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.platforms import on_windows
 from watcher.model import SCAN_FOLDER
 from watcher.platform import system
 from watcher.sources.observer import Observer
-from watcher.sources.observer.buffers import Buffers
+from watcher.sources.observer.notes import read_notes
 
 DEADLINE = 10.0
 linux_only = pytest.mark.skipif(os.name == "nt", reason="is about inotify")
@@ -453,16 +454,50 @@ def test_a_root_that_is_a_link_is_told_by_its_own_name(root: Path, tmp_path: Pat
         ears.wait("hint", scan(link))
 
 
-def test_windows_buffers_are_handed_on_one_by_one_and_overflows_are_told():
-    """R9: an empty buffer is an overflow, but for the first, which says that reading began."""
-    overflows = []
-    buffers = Buffers(lambda: overflows.append(1))
-    for content in (b"", b"one", b"two", b""):
-        buffers.put((content, True))
-    assert len(overflows) == 1
-    for content in (b"", b"one", b"two", b""):
-        assert buffers.get(timeout=1) == (content, True)
-        with pytest.raises(queue.Empty):
-            buffers.get(timeout=1)
-    with pytest.raises(queue.Empty):
-        buffers.get(timeout=0.001)
+def note(action: int, name: str, *, last: bool = False) -> bytes:
+    """Write a note as Windows does: the next one begins at a multiple of four bytes."""
+    content = name.encode("utf-16-le", "surrogatepass")
+    padding = -len(content) % 4
+    ahead = 0 if last else 12 + len(content) + padding
+    return struct.pack("<III", ahead, action, len(content)) + content + bytes(padding)
+
+
+def test_what_windows_notes_is_read_name_by_name():
+    """R13: also half a surrogate pair, and U+FEFF, which begins a name and no text."""
+    notes = [(1, "a.txt"), (5, "RB1\\日本 [red]"), (3, "\ud83d"), (3, "\ufeffx")]
+    buffer = b"".join(note(*each) for each in notes[:-1]) + note(*notes[-1], last=True)
+    assert list(read_notes(buffer)) == notes
+    assert list(read_notes(b"")) == []
+
+
+@on_windows
+def test_more_than_windows_can_keep_is_told(root: Path, ears: Ears):
+    """R9: an overflow comes as an empty buffer; hints go on after it."""
+    goes_on = threading.Event()
+    hint = ears.observer._roots[0]._hint
+
+    def busy(path: str) -> None:
+        goes_on.wait(DEADLINE)
+        hint(path)
+
+    ears.observer._roots[0]._hint = busy
+    for number in range(1000):
+        scan(root, f"{number:0200}").touch()
+    goes_on.set()
+    ears.wait("blind", "more happened at once")
+    ears.wait("hint", finish(scan(root, "late")))
+    assert ears.observer.is_watching
+
+
+@on_windows
+def test_writing_is_not_even_told(root: Path, ears: Ears):
+    """A producer that appends all day costs nothing: only names and attributes are asked for."""
+    path = scan(root, "running.txt")
+    path.touch()
+    ears.wait("hint", path)
+    ears.forget()
+    with path.open("ab", buffering=0) as file:
+        for _ in range(1000):
+            file.write(b"1 2 3\n")
+    ears.wait("hint", finish(scan(root, "last.txt")))
+    assert len(ears.all("hint")) < 10

@@ -1,45 +1,52 @@
-"""Windows: watchdog's parts for ReadDirectoryChangesW, so that nothing waits and no loss is silent.
+"""Windows: watchdog's reader of ReadDirectoryChangesW, so that nothing waits and no loss is silent.
 
-watchdog hands events on once none has come for a while; while anything is written, that is never.
-Here every buffer that the system fills is handed on at once. An overflow arrives as an empty
-buffer, which watchdog drops; here it is told.
+watchdog collects what it reads until nothing has come for a while, and only then hands it on; while
+anything is written, that is never. Here the thread that reads tells the data root itself, at once.
+And it asks for little: for names and attributes, which can make a finished file. Writing can't, so
+that others may write as much as they like: the system doesn't even tell of it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import sys
 import time
 
 if sys.platform == "win32":
-    from watchdog.events import FileSystemEvent
-    from watchdog.observers.api import BaseObserver, EventQueue, ObservedWatch
-    from watchdog.observers.read_directory_changes import WindowsApiEmitter
-    from watchdog.observers.winapi import CancelIoEx, DirectoryChangeReader
+    from ctypes import wintypes
 
-    from watcher.sources.observer.buffers import Buffers
-    from watcher.sources.observer.events import WANTED, Listener
+    from watchdog.observers import winapi
+
+    from watcher.sources.observer.notes import read_notes
     from watcher.sources.observer.protocol import Root
 
-    _TIMEOUT = 0.5
-    """Seconds that stopping may take: how often an idle thread looks whether it should end."""
-
+    _WHAT = (
+        winapi.FILE_NOTIFY_CHANGE_FILE_NAME
+        | winapi.FILE_NOTIFY_CHANGE_DIR_NAME
+        | winapi.FILE_NOTIFY_CHANGE_ATTRIBUTES
+    )
+    _ARRIVED = (winapi.FILE_ACTION_CREATED, winapi.FILE_ACTION_RENAMED_NEW_NAME)
+    _MORE_THAN_FITS = 1022
+    """What some systems say of an overflow; others return an empty buffer."""
     _PATIENCE = 5.0
-    """Seconds to wait for a reading thread to end."""
+    """Seconds to wait for the reading thread to end."""
 
-    class _Reader(DirectoryChangeReader):
-        """Reads what Windows tells."""
+    class Backend(winapi.DirectoryChangeReader):
+        """Watches one root in a thread that reads what Windows tells of it and all below it."""
 
-        def __init__(self, path: str, root: Root) -> None:
+        def __init__(self, root: Root, path: str) -> None:
+            """Watch nothing yet."""
             super().__init__(path, recursive=True)
-            self._buf_queue = Buffers(root.overflowed)
             self._root = root
 
         def is_sound(self) -> bool:
+            """Tell whether it reads."""
             return self._reader_thread is not None and self._reader_thread.is_alive()
 
-        def stop(self) -> None:
-            """Call the reading thread off until it has ended.
+        def end(self) -> None:
+            """Call the thread off until it has ended.
 
             Once isn't enough: a call that comes just before the thread begins to wait is lost.
             """
@@ -50,7 +57,7 @@ if sys.platform == "win32":
             while thread is not None and thread.is_alive() and time.monotonic() < deadline:
                 with self._lock, contextlib.suppress(OSError):
                     if self._handle is not None:
-                        CancelIoEx(self._handle, None)
+                        winapi.CancelIoEx(self._handle, None)
                 thread.join(0.02)
 
         def _run(self) -> None:
@@ -60,54 +67,33 @@ if sys.platform == "win32":
             except Exception as error:  # noqa: BLE001
                 self._root.died(error)
 
-    class _Emitter(WindowsApiEmitter):
-        """Turns what Windows tells into events."""
-
-        def __init__(
+        def _run_inner(
             self,
-            event_queue: EventQueue,
-            watch: ObservedWatch,
-            *,
-            timeout: float,
-            event_filter: list[type[FileSystemEvent]] | None,
-            root: Root,
+            handle: wintypes.HANDLE,
+            event_buffer: ctypes.Array[ctypes.c_char],
+            nbytes: wintypes.DWORD,
         ) -> None:
-            super().__init__(event_queue, watch, timeout=timeout, event_filter=event_filter)
-            self._root = root
-
-        def on_thread_start(self) -> None:
-            """Read with a reader of ours."""
-            reader = _Reader(self.watch.path, self._root)
-            with self._lock:
-                self._reader = reader
-            reader.start()
-
-        def is_sound(self) -> bool:
-            reader = self._reader
-            return self.is_alive() and isinstance(reader, _Reader) and reader.is_sound()
-
-        def run(self) -> None:
-            """Pass events on; never end without a word."""
+            """Wait for the next buffer, and tell what is in it."""
             try:
-                super().run()
-            except Exception as error:  # noqa: BLE001
-                self._root.died(error)
+                winapi.ReadDirectoryChangesW(
+                    *(handle, ctypes.byref(event_buffer), len(event_buffer), True, _WHAT),
+                    *(ctypes.byref(nbytes), None, None),
+                )
+            except OSError as error:
+                if error.winerror == winapi.ERROR_OPERATION_ABORTED:
+                    return
+                if error.winerror != _MORE_THAN_FITS:
+                    raise
+                nbytes.value = 0
+            if not nbytes.value:
+                self._root.overflowed()
+            for action, name in read_notes(event_buffer.raw[: nbytes.value]):
+                self._tell(action, os.path.join(self._path, name))
 
-    class Backend(BaseObserver):
-        """Watches one root."""
-
-        def __init__(self, root: Root, path: str) -> None:
-            """Watch nothing yet."""
-            super().__init__(_Emitter, timeout=_TIMEOUT, root=root)
-            self.schedule(Listener(path, root), path, recursive=True, event_filter=WANTED)
-
-        def end(self) -> None:
-            """Watch nothing any more; its threads have ended when this returns."""
-            self.stop()
-            if self.is_alive():
-                self.join()
-
-        def is_sound(self) -> bool:
-            """Tell whether all that must run does."""
-            emitters = [emitter for emitter in self.emitters if isinstance(emitter, _Emitter)]
-            return self.is_alive() and bool(emitters) and all(e.is_sound() for e in emitters)
+        def _tell(self, action: int, path: str) -> None:
+            """Tell what can be a finished file, or hold some."""
+            if action in _ARRIVED:
+                is_folder = not self._root.is_left_out(path) and os.path.isdir(path)
+                self._root.happened(path, is_folder=is_folder)
+            elif action == winapi.FILE_ACTION_MODIFIED:
+                self._root.happened(path, is_folder=False)
