@@ -19,8 +19,20 @@ PIP = $(PY) -m pip --disable-pip-version-check --quiet
 RUNNABLE := .venv/installed
 COMPLETE := .venv/installed-all
 
+# The one file holds the compiled parts for each of these beside each other
+PYTHONS := 3.11 3.12 3.13
+FOR_LINUX := $(addprefix --platform ,manylinux2014_x86_64 manylinux_2_28_x86_64)
+FOR_WINDOWS := --platform win_amd64 colorama pylnk3# pip can't see from here that they are needed there
+SINGLE := dist/watcher.pyz
+PARTS := build/single/done
+SOURCES := $(shell find watcher -name '*.py')
+
 # $(call where,PATH,COMMAND) runs a command if its part of the project is there, else says that it isn't
 where = @if [ -e $(1) ]; then echo "$(2)"; $(2); else echo "make $@: skipped, there is no $(1) yet"; fi
+
+# $(call fetch,PYTHON,SYSTEM,FOR) gets what the project depends on, but not the project
+fetch = $(PIP) install --target build/single/$(1)-$(2) --only-binary :all: --implementation cp \
+	--python-version $(1) $(3) build/single/watcher-*.whl && rm -r build/single/$(1)-$(2)/watcher*
 
 .PHONY: install demo test lint format cov bench ci test-faults test-windows pictures dist clean help
 
@@ -56,20 +68,15 @@ FAULTS := tests/faults -k 'killed_before or (fails_once and (EIO or ENOSPC)) or 
 test-faults: $(COMPLETE) ## break everything that can break, and see that nothing is lost
 	$(call where,tests/faults,$(PY) -m pytest $(or $(ARGS),$(FAULTS)))
 
-# What passes under Wine so far; `make test-windows ARGS=tests` tries everything.
-WINDOWS := tests/windows/test_windows.py $(addprefix tests/test_,$(addsuffix .py,platform checksums \
-	manifest destination inspection))
-
-test-windows: $(COMPLETE) ## the tests under Windows' own Python (on Linux: through Wine)
-	$(call where,tests/windows/run.py,$(PY) tests/windows/run.py $(or $(ARGS),$(WINDOWS)))
+test-windows: $(COMPLETE) $(SINGLE) ## all tests under Windows' own Python (on Linux: through Wine)
+	$(PY) $(if $(filter Windows_NT,$(OS)),-m pytest,tests/windows/run.py) $(ARGS)
 
 pictures: $(COMPLETE) ## take the pictures of the dashboard that README shows
 	$(call where,tests/pictures.py,$(PY) -m tests.pictures $(ARGS))
 
-dist: $(RUNNABLE) ## build the package into dist/
-	$(PIP) wheel --no-deps --wheel-dir dist .
+dist: $(SINGLE) ## build the package, and one file that runs on Windows and Linux, into dist/
 
-ci: lint test test-faults test-windows ## what must pass before anything lands
+ci: lint dist test test-faults test-windows ## what must pass before anything lands
 
 clean: ## remove all that these targets made, .venv too
 	rm -rf .venv build dist htmlcov .coverage .hypothesis *.egg-info
@@ -79,6 +86,21 @@ clean: ## remove all that these targets made, .venv too
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
 		printf '  make %-14s%s\n' "$$name" "$$text"; done
+
+$(SINGLE): $(SOURCES) README.md $(PARTS)
+	@echo "building $@"
+	@rm -rf dist build/lib build/bdist.*
+	@$(PIP) wheel --no-deps --wheel-dir dist .
+	@$(PY) -m shiv.cli --console-script watcher --compressed --reproducible --output-file $@ \
+		$(foreach part,$(wildcard build/single/3*),--site-packages $(part)) \
+		--no-deps dist/watcher-*.whl >build/shiv.log 2>&1 || { cat build/shiv.log; exit 1; }
+
+$(PARTS): pyproject.toml $(COMPLETE)
+	@rm -rf build/single
+	@$(PIP) wheel --no-deps --wheel-dir build/single .
+	@$(foreach python,$(PYTHONS),echo "fetching what Python $(python) needs" && \
+		$(call fetch,$(python),linux,$(FOR_LINUX)) && \
+		$(call fetch,$(python),windows,$(FOR_WINDOWS)) &&) touch $@
 
 $(PY):
 	@test -n "$(PYTHON)" || { echo "this needs Python 3.11 or newer: make ... PYTHON=/path/to/it"; exit 1; }
