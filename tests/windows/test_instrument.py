@@ -15,7 +15,7 @@ if sys.platform != "win32":
     pytest.skip("can only hold on Windows", allow_module_level=True)
 
 from tests.harness import CYCLE, IS_WINE, NAME, Instrument
-from tests.platforms import set_mark, wine_excuses
+from tests.platforms import remove_tree, set_mark, wine_excuses
 from tests.rules.evidence import SCANS, assert_exact, away, destination, files_of, leftovers, said
 from watcher.platform import system
 from watcher.platform import windows_api as api
@@ -54,8 +54,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     with Site(tmp_path, share, below) as instrument:
         yield instrument
     if IS_WINE:
-        remove = ["cmd", "/c", "rd", "/s", "/q", str(below)]
-        subprocess.run(remove, stdin=subprocess.PIPE, check=False)
+        remove_tree(str(below))
 
 
 def source(site: Site, name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ if sys.platform != "win32":
     pytest.skip("can only hold on Windows", allow_module_level=True)
 
 from tests.harness import IS_WINE, wait_until
-from tests.platforms import set_mark, wine_excuses
+from tests.platforms import remove_tree, set_mark, wine_excuses
 from watcher.errors import SourceBusy
 from watcher.model import Fingerprint, FinishedFile
 from watcher.outage import Fault, fault_of
@@ -59,7 +58,7 @@ def share(tmp_path: Path) -> Iterator[Path]:
     folder = server / tmp_path.name
     folder.mkdir(parents=True)
     yield Path(rf"\\{server.name}\{tmp_path.name}")
-    subprocess.run(["cmd", "/c", "rd", "/s", "/q", str(server)], stdin=subprocess.PIPE, check=False)
+    remove_tree(str(server))
 
 
 def test_only_what_is_missing_is_absent(folder: str, source: str) -> None:
