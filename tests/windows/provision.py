@@ -39,6 +39,10 @@ ProcessPrng = advapi32.SystemFunction036
 """What Rust's libraries draw random bytes from, which this Wine lacks; same arguments."""
 
 
+class UnavailableError(Exception):
+    """Wine can't be had on this computer."""
+
+
 def environment(prefix: Path) -> dict[str, str]:
     """Return the variables that Wine and the Python in it run with."""
     return os.environ | {
@@ -57,11 +61,16 @@ def wine(*arguments: str) -> list[str]:
 
 
 def install_packages() -> None:
-    """Install Debian's packages, if one is missing."""
+    """Install Debian's packages, if one is missing.
+
+    Raises:
+        UnavailableError: they can't be installed here.
+
+    """
     if Path(LOADER).exists() and all(map(shutil.which, (LINKER, "setpriv", DISPLAY))):
         return
-    if os.geteuid() != 0:
-        raise SystemExit(f"please install these packages first: {' '.join(PACKAGES)}")
+    if os.geteuid() or not shutil.which("apt-get"):
+        raise UnavailableError(f"Debian's packages {' '.join(PACKAGES)} are not installed")
     command = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
     if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
         subprocess.run(["apt-get", "update"], stdout=sys.stderr, check=True)

@@ -28,6 +28,7 @@ from provision import (
     PROJECT,
     PYTHON,
     SERVER,
+    UnavailableError,
     environment,
     make_prefix,
     provision,
@@ -232,8 +233,12 @@ def test_all(arguments: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Provision, then run."""
-    provision()
+    """Provision, then run; where Wine can't be had, say so and leave it at that."""
+    try:
+        provision()
+    except UnavailableError as reason:
+        print(f"=== Windows: 1 skipped in 0.00s: {reason} ===")
+        return 0
     with display():
         if arguments[:1] == ["--python"]:
             return run_python(arguments[1:], make_prefix(0), sys.stdout.buffer, None)
