@@ -8,6 +8,7 @@ from watcher.activity import (
     BacklogChanged,
     BatchBegan,
     ConflictKept,
+    ConflictsUnseen,
     DestinationChanged,
     FileHeldBack,
     FileReleased,
@@ -98,7 +99,8 @@ def test_a_backlog_tells_when_it_was_counted() -> None:
 
 
 def test_a_listener_hears_what_is_told_after_the_snapshot_has_it() -> None:
-    activity = Activity(conflicts=2)
+    activity = Activity()
+    activity.tell(ConflictsUnseen(2, ()))
     seen: list[int] = []
     activity.listen(lambda _news: seen.append(activity.snapshot.conflicts))
     activity.tell(ConflictKept("/data/a", "archive", "/archive/a"))

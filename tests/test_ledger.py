@@ -369,6 +369,10 @@ class TestHeldBack:
         ledger.record([receipt(file(), conflict=True), receipt(file(), "cache", conflict=True)])
         ledger.record([receipt(file("other.txt"))])
         assert ledger.unseen_conflicts() == 2
+        assert [r.path for r in ledger.last_unseen(1)] == [r.path for r in ledger.last_unseen(9)][
+            :1
+        ]
+        assert len(ledger.last_unseen(9)) == 2
         assert ledger.mark_conflict_seen(file("other.txt").path) == 0
         assert ledger.mark_conflict_seen(file().path) == 2
         assert ledger.unseen_conflicts() == 0

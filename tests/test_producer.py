@@ -126,6 +126,12 @@ def test_a_conflict_is_marked_as_seen(instrument):
     source = instrument.finish(SCAN, CONTENT)
     instrument.start()
     instrument.wait_until(lambda: instrument.sources() == {})
+    instrument.stop()
+    instrument.start()  # one that knows of it from the ledger alone
+    told = instrument.wait_until(lambda: (s := instrument.status())["conflicts"] == 1 and s)
+    assert [clash["source"] for clash in told["last_conflicts"]] == [str(source)]
     done = instrument.run("resolve", str(source))
     assert done.returncode == 0
     assert "1 conflict" in done.stdout
+    told = instrument.wait_until(lambda: (s := instrument.status())["conflicts"] == 0 and s)
+    assert told["last_conflicts"] == []

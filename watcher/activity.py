@@ -99,6 +99,18 @@ class ConflictKept:
 
 
 @dataclass(frozen=True, slots=True)
+class ConflictsUnseen:
+    """Which conflicts nobody has looked at, as the ledger has it; told when their number changes.
+
+    Some are from earlier runs, and somebody may mark one as seen meanwhile.
+    """
+
+    count: int
+    last: tuple[ConflictKept, ...]
+    """The last of them, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
 class FileHeldBack:
     """A file stays behind; told when its reason changes, not each time it is tried."""
 
@@ -172,6 +184,7 @@ News = (
     | BatchEnded
     | Archived
     | ConflictKept
+    | ConflictsUnseen
     | FileHeldBack
     | FileReleased
     | BacklogChanged
@@ -221,7 +234,7 @@ class Snapshot:
     held: Mapping[str, HeldBack] = field(default_factory=lambda: MappingProxyType({}))
     conflicts: int = 0
     last_conflicts: tuple[ConflictKept, ...] = ()
-    """The last conflicts of this run, newest first."""
+    """The last that nobody has looked at, newest first."""
     missed: int = 0
     rescanning: bool = False
     rescan: WalkResult = field(default_factory=WalkResult)
@@ -305,6 +318,10 @@ def _conflict(old: Snapshot, news: ConflictKept, _now: float) -> Snapshot:
     return replace(old, conflicts=old.conflicts + 1, last_conflicts=last)
 
 
+def _unseen(old: Snapshot, news: ConflictsUnseen, _now: float) -> Snapshot:
+    return replace(old, conflicts=news.count, last_conflicts=news.last)
+
+
 def _held(old: Snapshot, news: FileHeldBack, _now: float) -> Snapshot:
     if len(old.held) >= HELD_SHOWN and news.held.source not in old.held:
         return old
@@ -349,6 +366,7 @@ _FOLDS: Mapping[type, Callable[[Snapshot, Any, float], Snapshot]] = {
     BatchEnded: _ended,
     Archived: _archived,
     ConflictKept: _conflict,
+    ConflictsUnseen: _unseen,
     FileHeldBack: _held,
     FileReleased: _released,
     BacklogChanged: _backlog,
@@ -374,15 +392,10 @@ def _without(mapping: Mapping[K, V], keys: Iterable[K]) -> Mapping[K, V]:
 class Activity:
     """The one sink. Thread-safe; telling it never waits but for another's telling."""
 
-    def __init__(self, conflicts: int = 0) -> None:
-        """Begin with an empty snapshot.
-
-        Args:
-            conflicts: conflicts of earlier runs that nobody has marked as seen.
-
-        """
+    def __init__(self) -> None:
+        """Begin with an empty snapshot."""
         self._lock = threading.Lock()
-        self._snapshot = Snapshot(conflicts=conflicts)
+        self._snapshot = Snapshot()
         self._listeners: tuple[Callable[[News], None], ...] = ()
 
     @property

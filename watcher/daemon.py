@@ -26,8 +26,11 @@ from typing import TYPE_CHECKING
 
 import watcher
 from watcher.activity import (
+    RECENT,
     Activity,
     BacklogChanged,
+    ConflictKept,
+    ConflictsUnseen,
     FileReleased,
     Notice,
     RescanBegan,
@@ -230,6 +233,7 @@ class Watcher:
                 self._log_file,
             )
         )
+        self._tell_conflicts()
         self._settling.reconcile()
         for thread in self._threads:
             thread.start()
@@ -343,6 +347,7 @@ class Watcher:
         if time.monotonic() - self._checked_at > _CHECK:
             self._checked_at = time.monotonic()
             self._observer.check()
+            self._tell_conflicts()
         self._status.write(self.activity.snapshot)
         if self._outlet:
             self._outlet.write()
@@ -381,6 +386,14 @@ class Watcher:
         told = self.activity.snapshot
         if (files, size, oldest) != (told.backlog, told.backlog_size, told.oldest):
             self.activity.tell(BacklogChanged(files, size, oldest))
+
+    def _tell_conflicts(self) -> None:
+        """Tell of conflicts that earlier runs left, or that somebody has marked as seen."""
+        count = self._ledger.unseen_conflicts()
+        if count != self.activity.snapshot.conflicts:
+            last = self._ledger.last_unseen(RECENT)
+            kept = tuple(ConflictKept(r.source, r.destination, r.path) for r in last)
+            self.activity.tell(ConflictsUnseen(count, kept))
 
     def _is_through(self) -> bool:
         """Tell whether nothing moves any more: all is archived, or stuck for a reason."""

@@ -351,6 +351,10 @@ class Ledger:
         """Count the copies that had to take a conflict name and that nobody has marked as seen."""
         return self._one(sql.UNSEEN_CONFLICTS, (), 0)
 
+    def last_unseen(self, limit: int) -> list[Receipt]:
+        """Return the receipts of the last of them, the newest first."""
+        return self._store.read(sql.LAST_UNSEEN, (limit,), receipt_of)
+
     def mark_conflict_seen(self, source: str) -> int:
         """Mark a source's conflicts as seen and return how many there were."""
         count = self._one(sql.UNSEEN_OF, (key(source),), 0)

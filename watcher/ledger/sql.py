@@ -188,6 +188,7 @@ NAMES_BELOW = """
 # Conflicts and totals
 
 UNSEEN_CONFLICTS = "SELECT count(*) FROM receipt WHERE conflict = 1 AND state = 1"
+LAST_UNSEEN = f"{RECEIPTS} WHERE conflict = 1 AND state = 1 ORDER BY receipt.id DESC LIMIT ?"
 UNSEEN_OF = """
     SELECT count(*) FROM file JOIN receipt ON receipt.file = file.id
     WHERE source = ? AND conflict = 1 AND state = 1
