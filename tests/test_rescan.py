@@ -281,7 +281,8 @@ def test_on_other_volumes_everything_is_listed(root: Path, monkeypatch: pytest.M
     for number in range(20):
         (root / f"{number}").mkdir()
     settled(root)
-    monkeypatch.setattr(type(system), "is_local", lambda _self, _path: False)
+    for trust in ("is_local", "counts_folders"):
+        monkeypatch.setattr(type(system), trust, lambda _self, _path: False)
     walker = Walker(root)
     walker.walk()
     seen = listings(monkeypatch)
@@ -305,6 +306,7 @@ def test_new_folders_are_found_whenever_they_come(root: Path, wait: bool):
 
 def test_young_folders_are_listed_again(root: Path, monkeypatch: pytest.MonkeyPatch):
     """R9: on one-second stamps the next change may look like the last."""
+    monkeypatch.setattr(type(system), "counts_folders", lambda _self, _path: False)
     for number in range(20):
         (root / f"{number}").mkdir()
     walker = Walker(root)
@@ -312,6 +314,21 @@ def test_young_folders_are_listed_again(root: Path, monkeypatch: pytest.MonkeyPa
     seen = listings(monkeypatch)
     walker.walk()
     assert len(seen) == 21
+
+
+@pytest.mark.skipif(not system.counts_folders("."), reason="folders don't tell it here")
+def test_folders_without_folders_are_not_listed_even_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """R9: they are looked at in each walk, and what comes into them is found, however soon."""
+    for number in range(600):
+        finished(root / f"{number}" / "data.nxs")
+    walker = Walker(root)
+    seen = listings(monkeypatch)
+    assert walker.walk().folders == 601
+    assert len(seen) < 50
+    path = finished(root / "7" / SCAN_FOLDER / "a.txt")
+    assert walker.paths() == {path}
 
 
 @posix_only

@@ -1,10 +1,10 @@
 """The way down a tree of folders: what must be listed is listed, what needs a look is looked at.
 
 What folders there are is remembered as long as a folder's times, device and number stay the same,
-so that a walk of a million files costs as much as a look at each of their folders. That memory is
-a saving, never a truth: a folder that changed in the last seconds is listed again, and so is every
-folder once in sixty walks. Files in scan folders are looked at each time: a mark moves no folder's
-time.
+so that a walk of a million files costs as much as a look at each of their folders; and where a
+folder itself says that there is none in it, it needn't be listed at all. Both are savings, never a
+truth: a folder that changed in the last seconds is listed again, and so is every folder once in
+sixty walks. Files in scan folders are looked at each time: a mark moves no folder's time.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ class Descent:
         self._findings = findings
         self._stopping = stopping
         self._turn = turn
+        self._counts = system.counts_folders(root)
         self._levels: list[_Level] = []
 
     def walk(self, folder: Folder, path: str, known: Known, scan: Scan | None = None) -> None:
@@ -187,19 +188,28 @@ class Descent:
         }
 
     def _changed(self, folder: Folder, known: Known) -> list[tuple[str, Known]]:
-        """Return the folders to enter: all but those that are as they were, with none inside."""
-        pending = []
-        look_at, turn = folder.look_at, self._turn
-        for name, child in known.folders.items():
-            if child.key and not child.folders and child.key % SLICES != turn:
-                try:
-                    if _key(look_at(name)) == child.key:
-                        continue
-                except OSError:
-                    pass  # entering it will tell
-            pending.append((name, child))
+        """Return the folders to enter: all but those that have none inside, or none as before."""
+        pending = [
+            (name, child)
+            for name, child in known.folders.items()
+            if child is _SCAN_FOLDER or child.folders or not self._is_leaf(folder, name, child)
+        ]
         self._findings.folders += len(known.folders) - len(pending)
         return pending
+
+    def _is_leaf(self, folder: Folder, name: str, child: Known) -> bool:
+        """Tell by a look whether a folder has none in it, unless it is its turn to be listed."""
+        try:
+            stat = folder.look_at(name)
+        except OSError:
+            return False  # entering it will tell
+        key = _key(stat)
+        if key % SLICES == self._turn:
+            return False
+        return key == child.key or (self._counts and self._says_so(stat))
+
+    def _says_so(self, stat: os.stat_result) -> bool:
+        return system.has_no_folder(stat) and stat.st_dev == self._levels[0].identity[0]
 
     def _look_into(self, folder: Folder, path: str, scan: Scan) -> list[tuple[str, Known]]:
         """Look at each file in a scan folder; return the folders in it."""
