@@ -20,6 +20,9 @@ from watcher.platform import system
 from watcher.sources.rescan import Rescan
 from watcher.transfer import Depot
 from watcher.views import status as status_view
+from watcher.views import words
+from watcher.views.health import STRANDED_MEND
+from watcher.views.status import plainly
 from watcher.wiring import LEDGER_NAME, depots_of, ground_of
 
 
@@ -77,10 +80,12 @@ def why(config: Config, path: str) -> Iterator[str]:
 
     Args:
         config: the configuration.
-        path: the file as a person gives it: where it was written, or where it went.
+        path: the file as a person gives it: where it was written, as a full path or from a data
+            root on, or where it went.
 
     """
-    ground, native = ground_of(config), system.native(path)
+    ground = ground_of(config)
+    native = ground.meant(path)
     try:
         ledger = ledger_of(config)
     except WatcherError as error:  # the files on disk still tell the rest (R10)
@@ -95,12 +100,23 @@ def why(config: Config, path: str) -> Iterator[str]:
     elif receipts:
         yield from _went(receipts)
         yield from _decided(ledger, system.plain(native))
+    elif source := _source_of(config, ledger, native):
+        yield f"it is a copy of {source}"
+        yield from _went(ledger.receipts_of(source) if ledger else [])
     elif is_excluded:
         yield "it lies in an excluded folder, or in a destination: those are never read"
     else:
-        yield found.value if isinstance(found, Verdict) else str(found)
+        yield f"{system.plain(native)}: {found.value if isinstance(found, Verdict) else found}"
         if found is Verdict.UNFINISHED:
             yield from _stranded(config, native)
+
+
+def _source_of(config: Config, ledger: Ledger | None, path: str) -> str:
+    """Return what a copy at a destination was made of; empty if it is none on record."""
+    for destination in config.destinations:
+        if ledger and (receipt := ledger.receipt_at(destination.name, path)):
+            return receipt.source
+    return ""
 
 
 def _look(root: str | None, path: str) -> FinishedFile | Verdict | str:
@@ -108,7 +124,7 @@ def _look(root: str | None, path: str) -> FinishedFile | Verdict | str:
         stat = os.lstat(path)
     except OSError as error:
         if system.is_absent(error):
-            return "there is no such file, and no record of one that went from there"
+            return "there is no such file, and no record of one that went from there or came there"
         return f"it can't be looked at: {error.strerror}"
     return Verdict.OUTSIDE if root is None else inspect(root, path, stat)
 
@@ -116,7 +132,7 @@ def _look(root: str | None, path: str) -> FinishedFile | Verdict | str:
 def _stranded(config: Config, path: str) -> Iterator[str]:
     if is_stranded(os.lstat(path), time.time(), config.unfinished_after):
         yield "nobody has touched it for long: its scan died before it could mark it"
-        yield "if its content is worth keeping, mark it read-only by hand; it is archived then"
+        yield STRANDED_MEND
 
 
 def _waits(
@@ -140,8 +156,8 @@ def _waits(
 
 
 def _held(held: HeldBack) -> Iterator[str]:
-    place = f"{held.destination}: " if held.destination else ""
-    yield f"it is held back since {_time(held.since)}: {place}{held.reason}"
+    where = f" from {held.destination}" if held.destination else ""
+    yield f"it is held back{where} since {_time(held.since)}: {held.reason}"
     if held.mend:
         yield held.mend
 
@@ -151,8 +167,8 @@ def _on_its_way(config: Config, missing: set[str]) -> Iterator[str]:
     views = status.get("destinations", {})
     down = {n: v for n, v in views.items() if n in missing and v["state"] != "online"}
     for name, view in down.items():
-        yield f"it waits for {name}, which is {view['state']} since {view['since']}"
-        yield f"{view['error']}; {view['mend']}".strip("; ")
+        yield f"it waits for {name}, which is {view['state']} since {plainly(view['since'])}"
+        yield "; ".join(filter(None, (view["error"], view["mend"])))
     if not down:
         yield "it is finished and on its way"
 
@@ -164,12 +180,12 @@ def _decided(ledger: Ledger | None, source: str) -> Iterator[str]:
 
 def _went(receipts: list[Receipt]) -> Iterator[str]:
     for receipt in receipts:
+        took = f"{words.duration(receipt.seconds)} after its mark"
         conflict = ", beside another file of its name" if receipt.conflict else ""
+        void = "; it is not there any more" if receipt.void else ""
         yield f"{receipt.destination}: {receipt.path}"
-        yield (
-            f"    {receipt.manner}{conflict} {_time(receipt.archived_at)},"
-            f" {receipt.seconds:.3g} s after its mark, {receipt.checksum}"
-        )
+        yield f"    {receipt.manner} {_time(receipt.archived_at)}, {took}{conflict}{void}"
+        yield f"    {receipt.checksum}"
 
 
 def status(config: Config) -> dict[str, Any] | None:

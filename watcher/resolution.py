@@ -33,7 +33,7 @@ def resolve(config: Config, path: str, *, accept: bool) -> tuple[list[str], bool
         WatcherError: the decision can't be recorded.
 
     """
-    native = system.native(path)
+    native = ground_of(config).meant(path)
     with _Decisions(config) as ledger:
         seen = ledger.mark_conflict_seen(system.plain(native))
         lines = [f"marked as seen: {seen} conflict{'s' * (seen != 1)}"] if seen else []

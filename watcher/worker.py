@@ -56,13 +56,14 @@ class Desk:
 
         It has one reason at a time: where two lanes fail, the first one's stays until that is over.
         """
+        source = system.plain(entry.file.path)
         reason, mend = words_of(error)
+        reason = reason.removesuffix(f": {source}")  # all who tell it name the file
         if fault_of(error) in {Fault.BUSY, Fault.OUTAGE}:
             mend = ""  # it passes by itself: nobody needs to come
         if reason == entry.reason or (entry.reason and entry.held_in != lane):
             return
         entry.reason, entry.held_in = reason, lane
-        source = system.plain(entry.file.path)
         mismatch = isinstance(error, ProducerMismatch)
         held = HeldBack(source, reason, mend, time.time(), destination, mismatch)
         self.ledger.hold(held)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import subprocess
 
 import pytest
 
@@ -86,6 +87,79 @@ def test_R11_why_tells_of_an_outage_and_then_where_it_went(instrument):
     assert "sha256:" in said
 
 
+def test_R11_why_knows_a_copy_and_a_path_without_its_data_root(instrument):
+    """R11: where a file went is told for any path that a person may have at hand."""
+    instrument.start()
+    instrument.finish(f"RB1/{SCANS}/scan.txt")
+    instrument.wait_until(lambda: not instrument.sources())
+    copies = instrument.archived("RB1", "scan.txt"), instrument.cached("RB1", "scan.txt")
+    for path in (f"RB1/{SCANS}/scan.txt", *copies):
+        said = why(instrument, path)
+        assert all(str(copy) in said for copy in copies), path
+    assert f"it is a copy of {instrument.root / 'RB1' / SCANS / 'scan.txt'}" in said
+    waiting = instrument.write(f"RB1/{SCANS}/unfinished.txt")
+    assert str(waiting) in why(instrument, f"RB1/{SCANS}/unfinished.txt")
+
+
+@on_posix
+def test_R11_why_tells_of_a_file_that_is_held_back(instrument):
+    """R11: by somebody who still writes it, or because it isn't what its producer promised."""
+    instrument.configure(rescan_interval="1s", retry={"initial": "100ms", "maximum": "300ms"})
+    path = instrument.write(f"RB1/{SCANS}/busy.txt")
+    with path.open("ab"):
+        path.chmod(0o444)
+        instrument.start()
+        instrument.wait_until(lambda: instrument.status()["failed"] == 1)
+        said = why(instrument, path)
+    assert "it is held back from " in said
+    assert "still open for writing in another program" in said
+    assert str(path) not in said.split("since")[1]
+    promise = instrument.finish(f"RB1/{SCANS}/bad.txt.sha256", b"0" * 64 + b" *bad.txt\n")
+    path = instrument.finish(f"RB1/{SCANS}/bad.txt")
+    instrument.wait_until(lambda: instrument.status()["mismatches"] == 1)
+    assert "it differs from its producer's checksum" in why(instrument, path)
+    assert "holds the checksum of" in why(instrument, promise)
+
+
+def test_R11_why_tells_what_is_missing_at_a_destination(instrument):
+    """R11: no cycle yet; both copies of a conflict; a source that is kept."""
+    instrument.configure(after_archiving="keep", retry={"initial": "100ms", "maximum": "300ms"})
+    instrument.cycle.rmdir()
+    instrument.start()
+    path = instrument.finish(f"RB1/{SCANS}/scan.txt")
+    instrument.wait_until(lambda: instrument.status()["backlog"] == 1)
+    instrument.wait_until(lambda: "there is no cycle_YY_N folder" in why(instrument, path))
+    other = instrument.archived("RB1", "scan.txt")
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"another")
+    instrument.wait_until(lambda: instrument.status()["archived"] == 1)
+    said = why(instrument, path)
+    assert "it is archived, and the source is kept" in said
+    assert "beside another file of its name" in said
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid(), reason="mounts a small volume")
+def test_R11_why_tells_of_a_destination_that_is_full(instrument):
+    """R11: no room for anybody is the destination's state; it goes on when there is some."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(instrument.cycle)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("may not mount here")
+    try:
+        filler = instrument.cycle / "filler"
+        filler.write_bytes(bytes(64 * 1024))
+        instrument.configure(retry={"initial": "100ms", "maximum": "300ms"})
+        instrument.start()
+        path = instrument.finish(f"RB1/{SCANS}/scan.txt")
+        instrument.wait_until(
+            lambda: "it waits for archive, which is full" in why(instrument, path)
+        )
+        filler.unlink()
+        instrument.wait_until(lambda: not path.exists())
+        stopped(instrument)
+    finally:
+        subprocess.run(["umount", "-l", str(instrument.cycle)], check=True)
+
+
 def held_lines(instrument):
     return [line for line in log_lines(instrument) if "held back" in line]
 
@@ -104,7 +178,7 @@ def test_R11_a_file_that_cannot_be_read_is_told_once_and_taken_when_it_can(instr
     instrument.wait_until(instrument.archived("RB1", "other.txt").exists)
     instrument.wait_until(lambda: instrument.status()["failed"] == 1)
     said = why(instrument, path)
-    assert "it is held back since" in said
+    assert "it is held back from archive since" in said
     assert "Permission denied" in said
     assert path.exists()
     path.chmod(stat.S_IRUSR)

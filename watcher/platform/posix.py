@@ -327,6 +327,6 @@ def _refuse_writers(descriptor: int, path: str) -> None:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
         if error.errno == errno.EAGAIN:
-            raise SourceBusy("is still open for writing in another program", path=path) from error
+            raise SourceBusy("still open for writing in another program", path=path) from error
         return
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)

@@ -38,6 +38,14 @@ class Ground:
                 return True
         return False
 
+    def meant(self, path: str) -> str:
+        """Return the full path that a person means, who may leave out the data root."""
+        full = system.native(path)
+        if os.path.isabs(path) or os.path.lexists(full) or self.root_of(full):
+            return full
+        below = [os.path.join(root, path) for root in self.roots]
+        return next(filter(os.path.lexists, below), below[0] if below else full)
+
     def root_of(self, path: str) -> str | None:
         """Return the data root that a path lies below."""
         return next((root for root in self.roots if below(root, path) is not None), None)

@@ -80,7 +80,8 @@ def hold_to(
         if promise.checksum not in made and not accepts(file, promise.checksum):
             own = next(c for c in made if c.algorithm == promise.checksum.algorithm)
             raise ProducerMismatch(
-                f"its content is {own}, but {promise.where} says {promise.checksum}",
+                f"it differs from its producer's checksum: it is {own}, "
+                f"{promise.where} says {promise.checksum}",
                 path=system.plain(file.path),
                 mend="look at both; `watcher resolve FILE --accept` archives it as it is",
             )

@@ -95,6 +95,11 @@ def needs_a_person(held: HeldBack) -> bool:
     return bool(held.mend)
 
 
+def because(held: HeldBack) -> str:
+    """Say why a file stays behind, and on the way to where."""
+    return f"{held.destination}: {held.reason}" if held.destination else held.reason
+
+
 def space_level(free: float, total: float, seconds_left: float | None) -> Level:
     """Judge the room on a data root's volume: bytes, bytes, and how long it lasts."""
     for level, (size, share), least in (

@@ -207,7 +207,7 @@ class StatusFile:
             Whether it was written.
 
         """
-        if not last and not self._is_time(snapshot):
+        if not last and not self._isplainly(snapshot):
             return False
         self._written, self._written_at = snapshot, time.monotonic()
         try:
@@ -218,7 +218,7 @@ class StatusFile:
         self.error = ""
         return True
 
-    def _is_time(self, snapshot: Snapshot) -> bool:
+    def _isplainly(self, snapshot: Snapshot) -> bool:
         waited = time.monotonic() - self._written_at
         return waited >= HEARTBEAT or (snapshot is not self._written and waited >= EVERY)
 
@@ -250,7 +250,7 @@ def _is_status(found: object) -> bool:
 
 def ended(status: Mapping[str, Any]) -> Status:
     """Correct a status whose watcher is gone: since when, and whether it took its leave."""
-    at = _time(status["written_at"])
+    at = plainly(status["written_at"])
     if status["running"]:
         text = f"no watcher runs: the last one ended without a word after {at}"
         return gone({**status, "running": False}, text)
@@ -321,7 +321,7 @@ def _rows(status: Mapping[str, Any], now: float) -> Iterator[tuple[str, str, str
         yield "disk", space_text(root, *figures), STYLES[space_level(*figures)]
     for file in status["last_files"][:SHOWN]:
         took = words.duration(file["took_s"])
-        yield "  last", f"{_time(file['archived_at'])}  {file['source']} (in {took})", ""
+        yield "  last", f"{plainly(file['archived_at'])}  {file['source']} (in {took})", ""
     for label in ("log_file", "config_file"):
         if path := status.get(label):
             yield label.removesuffix("_file"), path, ""
@@ -330,13 +330,14 @@ def _rows(status: Mapping[str, Any], now: float) -> Iterator[tuple[str, str, str
 def _left_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Name the first of what stays behind, each with what could be done."""
     for held in status["held"][:SHOWN]:
-        yield from _item("held", held["source"], held["reason"], held["mend"])
+        where = f"{held['destination']}: " if held["destination"] else ""
+        yield from _item("held", held["source"], where + held["reason"], held["mend"])
     for clash in status["last_conflicts"][:SHOWN]:
         kept = f"{clash['destination']} holds another; kept as {clash['path']}"
         command = f"watcher resolve {words.quoted(clash['source'])}"
         yield from _item("conflict", clash["source"], kept, f"compare the two, then: {command}")
     for file in status["stranded_files"][:SHOWN]:
-        since = f"never finished, untouched since {_time(file['modified_at'])}"
+        since = f"never finished, untouched since {plainly(file['modified_at'])}"
         yield from _item("stranded", file["path"], since, STRANDED_MEND)
     for error in status["rescan"]["errors"][:SHOWN]:
         yield from _item("unreadable", "", error, UNREADABLE_MEND)
@@ -359,7 +360,7 @@ def _running(status: Mapping[str, Any], now: float) -> str:
 
 
 def _destination_line(destination: Mapping[str, Any], *, is_now: bool) -> tuple[str, str]:
-    line = f"{destination['state']} since {_time(destination['since'])}"
+    line = f"{destination['state']} since {plainly(destination['since'])}"
     for more in (destination["error"], destination["mend"]):
         line += f"; {more}" if more else ""
     if not is_now:
@@ -395,5 +396,6 @@ def _left_line(status: Mapping[str, Any]) -> str:
     )
 
 
-def _time(iso: str | None) -> str:
+def plainly(iso: str | None) -> str:
+    """Show a time that stands in a status, to the second."""
     return iso[:19].replace("T", " ") if iso else "now"

@@ -13,6 +13,7 @@ from watcher.views.health import (
     STRANDED_MEND,
     UNREADABLE_MEND,
     Level,
+    because,
     health,
     needs_a_person,
     space_level,
@@ -253,7 +254,7 @@ def _count(label: str, number: int, style: str) -> tuple[str, str]:
 
 def _items(look: Look) -> list[tuple[str, str, str]]:
     held = sorted(look.snapshot.held.values(), key=lambda h: (not needs_a_person(h), h.since))
-    items = [(h.source, h.reason, h.mend) for h in held[:10]]
+    items = [(h.source, because(h), h.mend) for h in held[:10]]
     for clash in look.snapshot.last_conflicts[:5]:
         kept = f"another file is there; kept as {clash.path.replace(chr(92), '/').split('/')[-1]}"
         command = f"watcher resolve {words.quoted(look.name(clash.source))}"

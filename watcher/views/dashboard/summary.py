@@ -8,7 +8,7 @@ from rich.text import Text
 from watcher.activity import Snapshot
 from watcher.views import words
 from watcher.views.dashboard.look import STYLES, Look
-from watcher.views.health import Level, health
+from watcher.views.health import Level, because, health
 
 
 def summary(snapshot: Snapshot, now: float, encoding: str = "utf-8") -> Group:
@@ -53,5 +53,5 @@ def _behind(look: Look) -> list[Text]:
         lines += [Text(f"  {look.plain(reason)}", STYLES[state.level]) for reason in reasons]
     for held in list(snapshot.held.values())[:10]:
         mend = f" {look.glyphs.arrow} {look.plain(held.mend)}" if held.mend else ""
-        lines.append(Text(f"  {look.name(held.source)}: {look.plain(held.reason)}{mend}"))
+        lines.append(Text(f"  {look.name(held.source)}: {look.plain(because(held))}{mend}"))
     return lines
