@@ -10,6 +10,7 @@ Nothing here shares code with the program: what it looks at are files and the co
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -334,7 +335,8 @@ class Instrument:
         yield "--- files"
         for top in (self.root, self.share):
             for path in sorted(files_below(top).values()):
-                yield f"{'r ' if is_marked(path) else 'rw'} {str(path)!r}"
+                with contextlib.suppress(FileNotFoundError):  # the watcher is at work
+                    yield f"{'r ' if is_marked(path) else 'rw'} {str(path)!r}"
 
     def __enter__(self) -> Self:
         """Begin."""

@@ -15,12 +15,13 @@ import pytest
 from tests.harness import Instrument
 from tests.inside import Inside
 from tests.platforms import link, on_posix
-from watcher.activity import FileHeldBack, FileReleased, HintsMissed, RescanEnded
+from watcher.activity import Activity, FileHeldBack, FileReleased, HintsMissed, RescanEnded
 from watcher.daemon import Watcher
 from watcher.ledger import Ledger
-from watcher.lock import is_running
+from watcher.lock import is_running, locked
 from watcher.model import DestinationState, Fingerprint, FinishedFile
 from watcher.platform import system
+from watcher.settling import Settling
 
 S = "bluesky_scans"
 
@@ -126,6 +127,31 @@ def test_an_outage_delays_no_other_and_its_backlog_drains_by_itself(tmp_path: Pa
         assert len(inside.told(RescanEnded)) == walks
         assert inside.shown.held == {}
         assert state(inside, "one") is DestinationState.ONLINE
+
+
+def test_a_pass_ends_when_a_destination_goes_just_before_the_last_look(tmp_path: Path, monkeypatch):
+    """R8: a file that is copied and can't be settled is left behind, not waited for."""
+    inside, settle = Inside(tmp_path), Settling.settle
+    source = inside.finish(f"RB1/{S}/scan.txt")
+
+    def settle_without_the_share(self: Settling, entries):
+        if inside.share.exists():
+            inside.leave()
+        return settle(self, entries)
+
+    monkeypatch.setattr(Settling, "settle", settle_without_the_share)
+    stop, ended = threading.Event(), []
+    with locked(str(inside.state)):
+        watcher = Watcher(inside.config(), Activity(), stop=stop)
+        thread = threading.Thread(target=lambda: ended.append(watcher.run_once()))
+        thread.start()
+        thread.join(15)
+        is_hung = thread.is_alive()
+        watcher.stop()
+        thread.join()
+    assert not is_hung
+    assert ended[0].left == 1
+    assert source.exists()
 
 
 def test_files_at_settling_are_settled_within_seconds_too(tmp_path: Path):

@@ -60,8 +60,15 @@ class Entry:
     """Why it is held back; empty if it isn't."""
     held_in: str = ""
     """The lane that holds it back; the reasons of others are not told meanwhile."""
+    settles_after: str | None = None
+    """The destination that was down when it was to be settled."""
     is_gone: bool = False
     """Dropped or replaced by a newer version; whoever holds it lets it go."""
+
+
+def _next_stops(entry: Entry) -> set[str]:
+    """Return the destinations without which it can't get on."""
+    return entry.missing or {entry.settles_after or entry.renamed_into or SETTLING}
 
 
 class Offer(enum.Enum):
@@ -291,8 +298,7 @@ class Backlog:
         """Tell whether every entry is held back, or needs only destinations that are down."""
         with self._lock:
             return all(
-                entry.reason or (entry.missing or {entry.renamed_into or SETTLING}) <= set(down)
-                for entry in self._entries.values()
+                entry.reason or _next_stops(entry) <= set(down) for entry in self._entries.values()
             )
 
     def hurry(self, lane: str) -> None:

@@ -276,6 +276,7 @@ class _Failures:
                 self._desk.let_go(entry)
                 continue
             if not isinstance(error, FileFault) and self._destination_is_down(error):
+                entry.settles_after = self._destination if self._lane == SETTLING else None
                 self._desk.put_back(entry, self._lane, Fault.OUTAGE)
                 continue
             self._desk.hold(entry, error, self._lane, self._destination)

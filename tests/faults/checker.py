@@ -93,8 +93,9 @@ class Trees:
         """
         verdict = Verdict()
         found = {name: _files(folder) for name, folder in self.destinations.items()}
+        contents = {name: set(files.values()) for name, files in found.items()}
         for one in made:
-            self._judge_source(one, found, verdict, is_end, is_kept, may_be_absent)
+            self._judge_source(one, contents, verdict, is_end, is_kept, may_be_absent)
         for name, files in found.items():
             self._judge_copies(name, files, made, verdict)
             if is_end:
@@ -107,7 +108,7 @@ class Trees:
     def _judge_source(
         self,
         one: Made,
-        found: Mapping[str, Mapping[str, bytes]],
+        found: Mapping[str, set[bytes]],
         verdict: Verdict,
         is_end: bool,
         is_kept: bool,
@@ -115,7 +116,7 @@ class Trees:
     ) -> None:
         path = self.root / one.path
         is_there = _is_intact(path, one)
-        copies = {n for n, files in found.items() if one.content in files.values()}
+        copies = {name for name, contents in found.items() if one.content in contents}
         has_all = set(found) <= copies | set(may_be_absent)
         if not is_there and not (one.is_marked and has_all):
             verdict.lost.append(f"{one.path}: no source, copies at {sorted(copies)}")
@@ -141,9 +142,9 @@ class Trees:
             is_marked = not os.lstat(self.destinations[name] / path).st_mode & 0o222
             if path not in before and not is_marked:
                 verdict.partial.append(f"{name}: {path} is not marked")
-        places = {(m.relative, m.content) for m in made}
+        places = Counter(content for _, content in {(m.relative, m.content) for m in made})
         for content, number in Counter(copies.values()).items():
-            if number > max(1, sum(c == content for _, c in places)) and content in wanted:
+            if number > max(1, places[content]) and content in wanted:
                 verdict.double.append(f"{name}: {[p for p, c in copies.items() if c == content]}")
 
 

@@ -174,7 +174,8 @@ def reset_in_a_large_file(case):
 def reset_again_and_again(case):
     for number in range(5):
         case.finish_small(f"{number}")
-        case.instrument.wait_until(lambda n=number: len(case.instrument.sources()) < 30 + n)
+        waiting = len(case.instrument.sources())
+        case.instrument.wait_until(lambda most=waiting: len(case.instrument.sources()) < most)
         case.share.way.switch("reset")
 
 
