@@ -10,12 +10,11 @@ import json
 import logging
 import os
 import queue
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from copy import copy
+from functools import lru_cache
 from io import TextIOWrapper
 from logging.handlers import QueueHandler, TimedRotatingFileHandler
 from typing import TextIO
@@ -27,6 +26,8 @@ from watcher.views.lines import Before, lines, remember
 TEXT = "%(asctime)s (%(process)d) %(name)s %(filename)s [line:%(lineno)d] %(levelname)s %(message)s"
 WAITING = 20_000
 """How many lines may wait for a target; more are dropped, and counted."""
+_TOGETHER = 500
+"""How many lines are written together at the most."""
 PATIENCE = 2.0
 """How long the end waits for a target to take the last lines, in seconds."""
 
@@ -45,11 +46,21 @@ class OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record as one line, and below it a traceback, indented, if there is one."""
-        record = copy(record)
-        record.message, record.asctime = record.getMessage(), self.formatTime(record)
-        text = words.visible(self.formatMessage(record))
+        shown = {"asctime": _clock(record), "message": record.getMessage()}
+        text = words.visible(TEXT % {**vars(record), **shown})
         trace = _trace(self, record).splitlines()
         return "\n".join([text, *(f"    {words.visible(line)}" for line in trace)])
+
+
+def _clock(record: logging.LogRecord) -> str:
+    """Write when it was as `logging` does, but a second's words only once."""
+    second = int(record.created)
+    return f"{_second(second)},{int(record.msecs):03d}"
+
+
+@lru_cache(maxsize=8)
+def _second(moment: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
 class Json(logging.Formatter):
@@ -93,12 +104,20 @@ class LogFile(TimedRotatingFileHandler):
             return
         self.rolloverAt = self.computeRollover(int(time.time()))
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a line; what went wrong before is forgotten once this works."""
+    def write(self, records: Sequence[logging.LogRecord]) -> None:
+        """Write lines together; what went wrong before is forgotten once this works."""
         before, self.trouble = self.trouble, ""
         if before:
             self._let_go()
-        super().emit(record)
+        try:
+            if self.shouldRollover(records[0]):
+                self.doRollover()
+            if self.stream is None:
+                self.stream = self._open()
+            self.stream.write("".join(f"{self.format(record)}\n" for record in records))
+            self.stream.flush()
+        except (OSError, ValueError) as error:
+            self.trouble = str(error)
 
     def _open(self) -> TextIOWrapper:
         stream = super()._open()
@@ -111,10 +130,6 @@ class LogFile(TimedRotatingFileHandler):
         with suppress(OSError, ValueError):
             if stream:
                 stream.close()
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Remember the error instead of printing it."""
-        self.trouble = str(sys.exc_info()[1])
 
 
 def _is_torn(path: str) -> bool:
@@ -134,12 +149,12 @@ class ConsoleLines(logging.Handler):
         self._stream = stream
         self.trouble = ""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a line; a console that is gone is no error."""
+    def write(self, records: Sequence[logging.LogRecord]) -> None:
+        """Write lines; a console that is gone is no error."""
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
         with suppress(OSError, ValueError):
-            text = self.format(record).encode(encoding, "backslashreplace").decode(encoding)
-            self._stream.write(f"{text}\n")
+            text = "".join(f"{self.format(record)}\n" for record in records)
+            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             self._stream.flush()
 
 
@@ -158,7 +173,6 @@ class Aside(QueueHandler):
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Fix the message now: what it is made of may change before it is written."""
-        record = copy(record)
         record.msg, record.args = record.getMessage(), None
         return record
 
@@ -170,20 +184,21 @@ class Aside(QueueHandler):
             self.dropped += 1
 
     def _write(self) -> None:
-        while (record := self._next()) is not None:
-            self._handle(record)
+        while records := self._next():
+            self._handle(records)
             if self.dropped and self._lines.empty():
-                self._handle(self._confession())
+                self._handle([self._confession()])
 
-    def _next(self) -> logging.LogRecord | None:
-        if not self._ending.is_set():
-            return self._lines.get()
+    def _next(self) -> list[logging.LogRecord]:
+        """Wait for a line, and take those that stand behind it."""
+        records = [] if self._ending.is_set() else [self._lines.get()]
         with suppress(queue.Empty):
-            return self._lines.get_nowait()
-        return None
+            while len(records) < _TOGETHER:
+                records.append(self._lines.get_nowait())
+        return [record for record in records if record is not None]
 
-    def _handle(self, record: logging.LogRecord) -> None:
-        self._target.emit(record)  # not `handle`: its lock would hold up the end of the process
+    def _handle(self, records: Sequence[logging.LogRecord]) -> None:
+        self._target.write(records)  # not `handle`: its lock would hold up the process's end
         trouble = self._target.trouble
         if bool(trouble) != bool(self._trouble):
             self._trouble = trouble
