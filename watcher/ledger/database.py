@@ -7,8 +7,10 @@ that is damaged, or from a newer version, or was replaced, is set aside, and a n
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -37,6 +39,9 @@ _IMPOSSIBLE = (
     OverflowError,
     ValueError,
 )
+_REPEATED = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
+_AT_ONCE = (256, 64, 16, 4, 1)
+"""Rows of one statement: few different numbers, so that each is prepared once."""
 _COMPANIONS = ("-wal", "-shm", "-journal")
 _PREPARE = (
     "PRAGMA journal_mode = WAL",
@@ -92,6 +97,24 @@ def _held_to_its_tables(connection: sqlite3.Connection) -> Iterator[None]:
 def _code(error: sqlite3.DatabaseError) -> int:
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
+
+
+def _run(connection: sqlite3.Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Run a statement for all rows; many of them at once, where it takes many."""
+    if not _REPEATED.search(sql):
+        connection.executemany(sql, rows)
+        return
+    done = 0
+    while done < len(rows):
+        count = next(n for n in _AT_ONCE if n <= len(rows) - done)
+        values = itertools.chain.from_iterable(rows[done : done + count])
+        connection.execute(_written_out(sql, count), tuple(values))
+        done += count
+
+
+@functools.lru_cache(maxsize=128)
+def _written_out(sql: str, count: int) -> str:
+    return _REPEATED.sub(lambda found: ", ".join([found[1]] * count), sql)
 
 
 def is_damage(error: Exception) -> bool:
@@ -208,7 +231,7 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             with _held_to_its_tables(connection):
                 for sql, rows in (step for batch in batches for step in batch):
-                    connection.executemany(sql, rows)
+                    _run(connection, sql, rows)
             connection.execute("COMMIT")
         except _IMPOSSIBLE as error:  # would fail again and again, and hold up all that follow
             self._tell(Notice("error", f"the ledger can't hold {len(batches)} records: {error}"))

@@ -1,4 +1,8 @@
-"""The statements; the tables they work on are in `schema`."""
+"""The statements; the tables they work on are in `schema`.
+
+What stands in double brackets is repeated for each row, so that one statement takes many: running
+one for each row costs more in changing threads than in writing.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ from __future__ import annotations
 
 RECALL = "SELECT source, fingerprint, first_seen, cycles FROM waiting WHERE source IN ({marks})"
 ADMIT = """
-    INSERT INTO waiting (source, fingerprint, size, first_seen, cycles) VALUES (?, ?, ?, ?, ?)
+    INSERT INTO waiting (source, fingerprint, size, first_seen, cycles)
+    VALUES [[(?, ?, ?, ?, ?)]]
     ON CONFLICT (source) DO UPDATE SET
         first_seen = CASE WHEN fingerprint = excluded.fingerprint THEN first_seen
                           ELSE excluded.first_seen END,
@@ -14,7 +19,7 @@ ADMIT = """
         size = excluded.size,
         cycles = excluded.cycles
 """
-FORGET = "DELETE FROM waiting WHERE source = ?"
+FORGET = "DELETE FROM waiting WHERE source IN ([[?]])"
 WAITING = "SELECT count(*) FROM waiting"
 WAITING_TOTALS = "SELECT count(*), coalesce(sum(size), 0), min(first_seen) FROM waiting"
 WAITING_SOURCES = "SELECT source FROM waiting WHERE source > ? ORDER BY source LIMIT ?"
@@ -24,7 +29,7 @@ REMEMBER_CYCLE = "INSERT OR REPLACE INTO cycle (destination, name) VALUES (?, ?)
 # Held back
 
 HOLD = "INSERT OR REPLACE INTO held (source, since, words) VALUES (?, ?, ?)"
-RELEASE = "DELETE FROM held WHERE source = ?"
+RELEASE = "DELETE FROM held WHERE source IN ([[?]])"
 HELD = "SELECT source, since, words FROM held WHERE source = ?"
 ALL_HELD = "SELECT source, since, words FROM held ORDER BY since, source LIMIT ?"
 HELD_COUNT = "SELECT count(*) FROM held"
@@ -32,19 +37,19 @@ HELD_COUNT = "SELECT count(*) FROM held"
 # Receipts
 
 FILE = """
-    INSERT INTO file (source, fingerprint, experiment, stamp) VALUES (?, ?, ?, ?)
+    INSERT INTO file (source, fingerprint, experiment, stamp) VALUES [[(?, ?, ?, ?)]]
     ON CONFLICT DO NOTHING
 """
 SCAN = """
     INSERT OR REPLACE INTO scan (file, uid, number, plan, motors, started)
-    VALUES ((SELECT id FROM file WHERE source = ? AND fingerprint = ?), ?, ?, ?, ?, ?)
+    VALUES [[((SELECT id FROM file WHERE source = ? AND fingerprint = ?), ?, ?, ?, ?, ?)]]
 """
-FOLDER = "INSERT INTO folder (path) VALUES (?) ON CONFLICT DO NOTHING"
+FOLDER = "INSERT INTO folder (path) VALUES [[(?)]] ON CONFLICT DO NOTHING"
 RECEIPT = """
     INSERT INTO receipt (file, destination, folder, name, algorithm, digest, more,
                          archived_at, seconds, attempts, manner, conflict, state)
-    VALUES ((SELECT id FROM file WHERE source = ? AND fingerprint = ?), ?,
-            (SELECT id FROM folder WHERE path = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES [[((SELECT id FROM file WHERE source = ? AND fingerprint = ?), ?,
+              (SELECT id FROM folder WHERE path = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]]
     ON CONFLICT (file, destination) DO UPDATE SET
         conflict = CASE WHEN excluded.conflict AND conflict AND folder = excluded.folder
                              AND name = excluded.name THEN conflict ELSE excluded.conflict END,
@@ -55,12 +60,12 @@ RECEIPT = """
 """
 FULFIL = """
     UPDATE receipt SET state = 1
-    WHERE state = 0 AND file IN (SELECT id FROM file WHERE source = ?)
+    WHERE state = 0 AND file IN (SELECT id FROM file WHERE source IN ([[?]]))
 """
 SETTLED = """
-    UPDATE file SET settled = 1 WHERE id = (
-        SELECT file.id FROM file JOIN receipt ON receipt.file = file.id
-        WHERE source = ? AND state = 1 ORDER BY archived_at DESC LIMIT 1)
+    UPDATE file SET settled = 1 WHERE source IN ([[?]]) AND id = (
+        SELECT version.id FROM file AS version JOIN receipt ON receipt.file = version.id
+        WHERE version.source = file.source AND state = 1 ORDER BY archived_at DESC LIMIT 1)
 """
 # A pending one first, which becomes 3 and is then deleted: it never was; else the newest valid one.
 VOID = """
@@ -179,7 +184,7 @@ TO_CHECK = f"""
     LEFT JOIN verified ON verified.receipt = receipt.id
     WHERE coalesce(at, 0) < ? AND {_CHECKED}
 """
-VERIFIED = "INSERT OR REPLACE INTO verified (receipt, at, result) VALUES (?, ?, ?)"
+VERIFIED = "INSERT OR REPLACE INTO verified (receipt, at, result) VALUES [[(?, ?, ?)]]"
 NAMES_BELOW = """
     SELECT name FROM folder CROSS JOIN receipt ON receipt.folder = folder.id
     WHERE folder.path = ? AND destination = ? AND state = 1
