@@ -17,13 +17,16 @@ from rich.console import Console
 from rich.table import Table
 
 import watcher
-from tests.benchmarks import burst, latency
+from tests.benchmarks import burst, latency, throughput
 from tests.benchmarks.measure import Options, Row, machine
 from tests.harness import PROJECT
 
 BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "latency": latency.measure,
     "burst": burst.measure,
+    "small": throughput.small,
+    "medium": throughput.medium,
+    "large": throughput.large,
 }
 
 

@@ -32,16 +32,36 @@ class Row:
     rival: str = ""
     theirs: float | None = None
     note: str = ""
+    paired: float | None = None
+    """The median ratio of pairs that were measured in turn."""
 
     @property
     def ratio(self) -> float | None:
         """Our figure over the rival's, where there is one."""
-        return self.figure / self.theirs if self.theirs else None
+        return self.paired or (self.figure / self.theirs if self.theirs else None)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it is kept."""
         names = ("work", "figure", "unit", "rival", "theirs", "ratio", "note")
         return {name: getattr(self, name) for name in names}
+
+
+def ratio_of(
+    work: str, ours: Sequence[float], unit: str, rival: str, theirs: Sequence[float]
+) -> Row:
+    """Return a row of medians; its ratio is the median of the pairs', which holds better."""
+    if not theirs:
+        return Row(work, statistics.median(ours), unit, rival)
+    pairs = [one / other for one, other in zip(ours, theirs, strict=True)]
+    return Row(
+        work,
+        statistics.median(ours),
+        unit,
+        rival,
+        statistics.median(theirs),
+        f"ratios of {len(pairs)} pairs: {min(pairs):.2f} to {max(pairs):.2f}",
+        statistics.median(pairs),
+    )
 
 
 def percentile(samples: Sequence[float], share: int) -> float:
