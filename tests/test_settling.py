@@ -17,6 +17,7 @@ from watcher.model import Arrival, FinishedFile, Manner, Receipt
 from watcher.outage import Pulses
 from watcher.platform import system
 from watcher.settling import CopyGone, Settling, Unsettled, receipt_for
+from watcher.transfer import Turn
 
 TEXT = b"1 2 3\n"
 
@@ -33,7 +34,7 @@ class Scene:
 
     def settling(self, *, keep: bool = False) -> Settling:
         depots = {name: store.depot for name, store in self.stores.items()}
-        return Settling(depots, self.ledger, Pulses(), keep=keep)
+        return Settling(depots, self.ledger, Pulses(), Turn(), keep=keep)
 
     def entry(self, file: FinishedFile, copied: tuple[str, ...], moved: str | None = None) -> Entry:
         entry = Entry(file, 0.0, dict.fromkeys(self.stores, CYCLE), is_fresh=True)

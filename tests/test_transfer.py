@@ -423,7 +423,7 @@ def test_a_copy_that_reads_back_otherwise_is_thrown_away_and_made_again(ground, 
     """R2, R3: it never gets its name."""
     file, other = ground.finished(), ground.finished("other.txt")
     damage = after(lambda _descriptor, path, _times: flip_a_bit(path))
-    with faulty(finish_part={1: damage}):
+    with faulty(close_part={1: damage}):
         result, fine = store.carry(file, other)
     assert isinstance(result, CopyDiffers)
     arrived(fine)
@@ -439,14 +439,16 @@ def before_failing(fault):
     return closed
 
 
-@pytest.mark.parametrize("operation", ["create_part", "finish_part", "publish"])
+@pytest.mark.parametrize(
+    "operation", ["create_part", "prepare_part", "close_part", "open_for_reading", "publish"]
+)
 @pytest.mark.parametrize("fault", [fails, does_but_fails])
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES])
 def test_an_error_drops_one_file_and_leaves_nothing(ground, store, operation, fault, number):
     """R3, R5: a retry heals it, with one copy each."""
     files = [ground.finished(f"{n}.txt", b"%d" % n) for n in range(3)]
     failing = fault(number)
-    if operation == "finish_part" and fault is fails:  # the real one closes, whatever happens
+    if operation == "close_part" and fault is fails:  # the real one closes, whatever happens
         failing = before_failing(fails(number))
     with faulty(**{operation: {2: failing}}):
         results = store.carry(*files)
@@ -459,6 +461,19 @@ def test_an_error_drops_one_file_and_leaves_nothing(ground, store, operation, fa
     arrived(*store.carry(*files))
     published = {name for name in store.files() if not name.endswith(".part")}
     assert len(published) == len(store.lines()) == 3
+
+
+@pytest.mark.parametrize("fault", [fails, does_but_fails])
+def test_a_file_that_could_not_be_flushed_is_thrown_away_and_flushed_no_more(ground, store, fault):
+    """R2: which of the files it is depends on the threads that flush; the others arrive."""
+    files = [ground.finished(f"{n}.txt", b"%d" % n) for n in range(20)]
+    with faulty(flush_part={7: fault(errno.EIO)}) as calls:
+        results = store.carry(*files)
+    assert calls["flush_part"] == len(files)
+    assert sum(isinstance(result, OSError) for result in results) == 1
+    assert len(store.files()) == len(store.lines()) == len(files) - 1
+    arrived(*store.carry(*files))
+    assert len(store.files()) == len(files)
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EEXIST])
@@ -550,7 +565,7 @@ def test_a_destination_whose_fixed_part_goes_leaves_no_part(ground, store):
 def test_a_part_that_could_not_be_removed_goes_at_the_next_look(ground, store, number):
     """R5: where a share drops out in the middle of a copy."""
     file = ground.finished()
-    with faulty(finish_part={1: fails(number)}, remove_part={ALWAYS: fails(number)}):
+    with faulty(flush_part={1: fails(number)}, remove_part={ALWAYS: fails(number)}):
         assert isinstance(store.carry(file)[0], OSError)
     assert list(store.folder.rglob(".watcher-*"))
     arrived(*store.carry(file))

@@ -15,6 +15,7 @@ from watcher.ledger import Ledger
 from watcher.model import DestinationState
 from watcher.platform import system
 from watcher.settling import Unsettled
+from watcher.transfer import Turn
 from watcher.worker import Desk
 
 S = "bluesky_scans"
@@ -126,7 +127,7 @@ def test_a_newer_version_keeps_its_place_in_the_ledger(tmp_path: Path):
         watcher = inside.watcher
         desk = Desk(
             *(watcher._backlog, watcher._ledger, inside.activity, watcher._pulses),
-            *(watcher._patience, watcher._gates, lambda _: None),
+            *(watcher._patience, watcher._gates, Turn(), lambda _: None),
         )
         desk.let_go(old)
         assert watcher._ledger.waiting() == 1

@@ -26,7 +26,7 @@ SETTLING = ""
 """The lane of files that every destination holds; no destination has this name."""
 CAPACITY = 10_000
 """Entries in memory at the most."""
-BATCH_FILES = 128
+BATCH_FILES = 256
 BATCH_SIZE = 32 << 20
 LARGE = 8 << 20
 """Bytes from which a file is a batch of its own."""
@@ -118,7 +118,7 @@ class _Lane:
 
     def is_worth_it(self, now: float) -> bool:
         """Tell whether enough small files are ready to begin another batch beside those begun."""
-        return len(self.small) >= WORTH_SHARING * sum(now - at < SLOW for at in self.begun.values())
+        return bool(self.small) and not any(now - at < SLOW for at in self.begun.values())
 
     def call_another(self) -> None:
         """Let somebody see to what is left, while who took something is busy with it."""

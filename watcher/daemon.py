@@ -50,7 +50,7 @@ from watcher.sources.intake import CycleReader, Intake
 from watcher.sources.observer import Observer
 from watcher.sources.rescan import Rescan
 from watcher.space import SpaceWatch
-from watcher.transfer import Depot
+from watcher.transfer import Depot, Turn
 from watcher.views.status import NAME as STATUS_NAME
 from watcher.views.status import StatusFile
 from watcher.wiring import LEDGER_NAME, depots_of, ground_of
@@ -64,6 +64,8 @@ _TICK = 0.5
 """Seconds between two looks at how everything is."""
 _GRACE = 5.0
 """Seconds that copies in flight get when it stops."""
+_GLANCE = 0.01
+"""Seconds between two looks whether a single pass is through; longer where more is in memory."""
 _CHECK = 5.0
 """Seconds between two looks at the observer."""
 
@@ -142,9 +144,10 @@ class Watcher:
             self._pulses,
             self._patience,
             self._gates,
+            turn := Turn(),
             self._intake.look_again,
         )
-        self._settling = Settling(self._depots, self._ledger, self._pulses, keep=keep)
+        self._settling = Settling(self._depots, self._ledger, self._pulses, turn, keep=keep)
         renaming = set() if keep or config.checksums.record is Record.STREAM else self._renaming()
         lanes = [
             Lane(desk, depot, config.workers, may_rename=name in renaming)
@@ -161,6 +164,7 @@ class Watcher:
         self._has_gap = False
         """Whether the observer was away, so that hints can't have told of everything."""
         self._checked_at = self._count_after = time.monotonic()
+        self._glance = _GLANCE
 
     def start(self) -> None:
         """Start everything: lanes, observer, then the walk."""
@@ -185,7 +189,7 @@ class Watcher:
         ticking.start()
         self._threads.append(ticking)
         result = self._walk(expected=True)
-        while not self.stop_event.wait(0.02) and not self._is_through():
+        while not self.stop_event.wait(self._glance) and not self._is_through():
             if self._backlog.has_dropped and not self._backlog.is_crowded:
                 self._backlog.has_dropped = False
                 result = self._walk(expected=True)
@@ -399,6 +403,7 @@ class Watcher:
         """Tell whether nothing moves any more: all is archived, or stuck for a reason."""
         if self._backlog.has_dropped and not self._backlog.is_crowded:
             return False
+        self._glance = _GLANCE * (1 + len(self._backlog) / 100)
         down = {name for name, gate in self._gates.items() if gate.is_down or gate.is_stalled}
         return self._backlog.is_stuck(down)
 

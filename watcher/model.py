@@ -57,11 +57,13 @@ class FinishedFile:
     relative: str
     """The path from the scan folder to the file."""
     fingerprint: Fingerprint
+    path: str = field(init=False, repr=False, compare=False)
+    """The full local path; written out once, since it is asked for a dozen times."""
 
-    @property
-    def path(self) -> str:
-        """The full local path."""
-        return os.path.join(self.root, self.experiment, self.scan_folder, self.relative)
+    def __post_init__(self) -> None:
+        """Write the path out."""
+        path = os.path.join(self.root, self.experiment, self.scan_folder, self.relative)
+        object.__setattr__(self, "path", path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +89,16 @@ class ArchivePath:
     """Where the template has been written out: the experiment's folder, home of its manifest."""
     relative: str
     """The path from `folder` to the file."""
+    path: str = field(init=False, repr=False, compare=False)
+    """The full path."""
+    parent: str = field(init=False, repr=False, compare=False)
+    """The folder that holds the file."""
 
-    @property
-    def path(self) -> str:
-        """The full path."""
-        return os.path.join(self.folder, self.relative)
-
-    @property
-    def parent(self) -> str:
-        """The folder that holds the file."""
-        return os.path.dirname(self.path)
+    def __post_init__(self) -> None:
+        """Write the paths out."""
+        path = os.path.join(self.folder, self.relative)
+        object.__setattr__(self, "path", path)
+        object.__setattr__(self, "parent", os.path.dirname(path))
 
     def renamed(self, name: str) -> ArchivePath:
         """Return the place beside this one with another file name."""

@@ -34,11 +34,14 @@ from watcher.outage import Pulses
 from watcher.platform import system
 from watcher.transfer import (
     Depot,
+    Turn,
+    at_once,
     candidates,
     entry_of,
     hash_copy,
     holds,
     is_still,
+    is_taken,
     keep_as_ours,
     make_folders,
     may_hold,
@@ -99,7 +102,13 @@ class Settling:
     """Settles batches of files."""
 
     def __init__(
-        self, depots: Mapping[str, Depot], ledger: Ledger, pulses: Pulses, *, keep: bool
+        self,
+        depots: Mapping[str, Depot],
+        ledger: Ledger,
+        pulses: Pulses,
+        turn: Turn,
+        *,
+        keep: bool,
     ) -> None:
         """Make it ready.
 
@@ -107,12 +116,14 @@ class Settling:
             depots: all destinations by name.
             ledger: where receipts go.
             pulses: told which destination is looked at, in case it hangs.
+            turn: shared by all threads that move files.
             keep: leave the sources where they are.
 
         """
         self._depots = depots
         self._ledger = ledger
         self._pulses = pulses
+        self._turn = turn
         self._keep = keep
 
     def settle(self, entries: Sequence[Entry]) -> dict[Entry, tuple[Receipt, ...] | Unsettled]:
@@ -122,7 +133,6 @@ class Settling:
             For each file all its receipts, or why it is not settled.
 
         """
-        looks: Looks = {}
         results: dict[Entry, tuple[Receipt, ...] | Unsettled] = {}
         vouching = [e for e in entries if not self._keep and vouches_for(e.file)]
         if vouching:  # what a checksum file is about must go first, for it must be held to that
@@ -131,10 +141,14 @@ class Settling:
                 if subject := vouches_for(entry.file):
                     results[entry] = Unsettled(_waits_for(subject))
             entries = [entry for entry in vouching if entry not in results]
-        while entries:
-            outcomes, moves = self._plan(entries, looks)
-            results.update(self._settle(outcomes, moves))
-            entries = [entry for entry in entries if entry not in results]
+        looks: Looks = {}
+        with system.folders_kept():
+            while entries:
+                with self._turn.taken():
+                    outcomes, moves = self._plan(entries, looks)
+                self._flush_sources(moves, outcomes)
+                results.update(self._settle(outcomes, moves))
+                entries = [entry for entry in entries if entry not in results]
         return results
 
     def _plan(
@@ -150,13 +164,14 @@ class Settling:
         outcomes: dict[Entry, Unsettled | None] = {}
         moves: dict[Entry, Arrival] = {}
         taken: set[str] = set()
+        ready: set[str] = set()
         for entry in entries:
             with _kept_in(outcomes, entry):
                 _look_at_source(entry.file)
                 self._look_at_copies(entry, looks)
                 if entry.renamed_into:
                     self._look_at(entry.renamed_into, looks)
-                    arrival = self._plan_move(entry, entry.renamed_into)
+                    arrival = self._plan_move(entry, entry.renamed_into, ready)
                     place = arrival.place.path.casefold()
                     if place in taken:
                         del outcomes[entry]
@@ -165,23 +180,33 @@ class Settling:
                         taken.add(place)
         return outcomes, moves
 
+    def _flush_sources(
+        self, moves: dict[Entry, Arrival], outcomes: dict[Entry, Unsettled | None]
+    ) -> None:
+        """Make durable what is to be renamed, or note that the system can't (R2)."""
+        renamed = [e for e, arrival in moves.items() if arrival.manner is Manner.RENAMED]
+        for entry, flushed in zip(renamed, at_once(_flushed, renamed), strict=True):
+            if isinstance(flushed, Unsettled):
+                outcomes[entry] = flushed
+                del moves[entry]
+            elif not flushed:
+                moves[entry] = replace(moves[entry], manner=Manner.UNFLUSHED)
+
     def _settle(
         self, outcomes: dict[Entry, Unsettled | None], moves: Mapping[Entry, Arrival]
     ) -> dict[Entry, tuple[Receipt, ...] | Unsettled]:
-        """Announce, rename or remove, and write the last receipts."""
-        self._announce(moves, outcomes)
-        receipts: dict[Entry, Receipt] = {}
-        for entry in [e for e, unsettled in outcomes.items() if unsettled is None]:
-            with _kept_in(outcomes, entry):
-                self._finish(entry, moves.get(entry))
-                if entry in moves:
-                    receipts[entry] = receipt_for(entry, moves[entry])
-        self._flush_folders([moves[entry] for entry in receipts])
-        for entry, arrival in moves.items():
+        """Announce, rename or remove, and make the announced receipts valid."""
+        receipts = self._announce(moves, outcomes)
+        with self._turn.taken():
+            for entry in [e for e, unsettled in outcomes.items() if unsettled is None]:
+                with _kept_in(outcomes, entry):
+                    self._finish(entry, moves.get(entry))
+        self._flush_folders([moves[entry] for entry in moves if outcomes[entry] is None])
+        for entry, receipt in receipts.items():
             if outcomes[entry] is not None:
-                self._take_back(receipt_for(entry, arrival))
+                self._take_back(receipt)
         settled = [system.plain(e.file.path) for e in outcomes if outcomes[e] is None]
-        self._ledger.settle(list(receipts.values()), settled)
+        self._ledger.settle([], settled)
         return {e: outcomes[e] or _all_receipts(e, receipts.get(e)) for e in outcomes}
 
     def reconcile(self) -> int:
@@ -249,22 +274,29 @@ class Settling:
                 if not may_hold(place, entry.file.fingerprint.size):
                     raise CopyGone(f"the copy at {name} is gone: {receipt.path}")
 
-    def _plan_move(self, entry: Entry, destination: str) -> Arrival:
-        """Find the place for the source itself, and make it ready; the source is not touched."""
+    def _plan_move(self, entry: Entry, destination: str, ready: set[str]) -> Arrival:
+        """Find the place for the source itself; the source is not touched.
+
+        Args:
+            entry: the file.
+            destination: where it is renamed into.
+            ready: the folders there that are made and durable; added to.
+
+        """
         depot, file = self._depots[destination], entry.file
         with self._at(destination):
             checksums = self._checksums(entry, depot)
             planned = depot.template.place(file, entry.cycles.get(destination))
-            folders = {*make_folders(planned, depot.record), *depot.reach.unflushed(planned)}
-            for folder in folders:
-                system.flush_folder(folder)
-            depot.reach.flushed(folders)
+            if planned.parent not in ready:
+                folders = {*make_folders(planned, depot.record), *depot.reach.unflushed(planned)}
+                for folder in folders:
+                    system.flush_folder(folder)
+                depot.reach.flushed(folders)
+                ready.add(planned.parent)
             for place in candidates(depot.record, planned, checksums[0]):
                 transfer = Transfer(file, destination, planned)
-                if not os.path.lexists(place.path):
-                    flushed = system.flush_file(file.path)
-                    manner = Manner.RENAMED if flushed else Manner.UNFLUSHED
-                    return transfer.received(place, checksums, manner)
+                if not is_taken(place):
+                    return transfer.received(place, checksums, Manner.RENAMED)
                 if holds(place, file, checksums, _nothing):
                     keep_as_ours(place)
                     system.flush_folder(place.parent)
@@ -279,10 +311,10 @@ class Settling:
 
     def _announce(
         self, moves: Mapping[Entry, Arrival], outcomes: dict[Entry, Unsettled | None]
-    ) -> None:
+    ) -> dict[Entry, Receipt]:
         """Put renames on record before they are done: the ledger's intent, then the record."""
-        if moves:
-            self._ledger.intend([receipt_for(entry, arrival) for entry, arrival in moves.items()])
+        receipts = {entry: receipt_for(entry, arrival) for entry, arrival in moves.items()}
+        self._ledger.intend(list(receipts.values()))
         for name, folder in {(a.transfer.destination, a.place.folder) for a in moves.values()}:
             here = {
                 entry: arrival
@@ -295,6 +327,7 @@ class Settling:
                     self._depots[name].record.write(lines)
             except Unsettled as unsettled:
                 outcomes.update(dict.fromkeys(here, unsettled))
+        return receipts
 
     def _finish(self, entry: Entry, arrival: Arrival | None) -> None:
         """Move or remove the source; nothing is left to do with a source that is kept."""
@@ -372,6 +405,14 @@ def _look_at_source(file: FinishedFile) -> None:
             fault = FileFault(f"can't be looked at: {error.strerror}", path=file.path)
             raise Unsettled(fault) from error
     raise Unsettled(SourceChanged("is not the file that was archived", path=file.path))
+
+
+def _flushed(entry: Entry) -> bool | Unsettled:
+    """Flush a source; tells whether the system can, or why it failed."""
+    try:
+        return system.flush_file(entry.file.path)
+    except OSError as error:
+        return Unsettled(error, entry.renamed_into)
 
 
 def _is_version(path: str, fingerprint: Fingerprint) -> bool:

@@ -29,7 +29,7 @@ from watcher.model import ArchivePath, Arrival, HeldBack, Receipt, Transfer
 from watcher.outage import Fault, Gate, Patience, Pulses, fault_of, words_of
 from watcher.platform import system
 from watcher.settling import CopyGone, Settling, Unsettled, receipt_for
-from watcher.transfer import Depot, carry
+from watcher.transfer import Depot, Turn, carry
 
 logger = logging.getLogger(__name__)
 _IDLE = 60.0
@@ -48,6 +48,7 @@ class Desk:
     pulses: Pulses
     patience: Patience
     gates: Mapping[str, Gate]
+    turn: Turn
     look_again: Callable[[str], None]
     """Look at a path anew: it is not the file that was queued. Never waits."""
 
@@ -158,7 +159,8 @@ class Lane:
                 transfers = [t for _, t in planned]
                 # A file's cycle is on record before the first copy of it has a name (R5).
                 on_record = self._desk.ledger.commit
-                results = carry(transfers, self._depot, news.moving(beat), on_record)
+                moving = news.moving(beat)
+                results = carry(transfers, self._depot, moving, self._desk.turn, on_record)
         except (OSError, DestinationDown) as error:
             results = [error for _ in planned]
         finally:

@@ -23,16 +23,16 @@ def copying_in_place() -> None:
         if part != path:  # so it is not what was written in place
             real(part, path)
 
-    from watcher import transfer  # noqa: PLC0415
+    from watcher.transfer import steps  # noqa: PLC0415
 
-    prepare = transfer._prepare
+    prepare = steps.prepare
 
     def prepared(batch: Any, shipment: Any) -> None:
         prepare(batch, shipment)
         if not os.path.lexists(shipment.transfer.place.path):
             shipment.part = shipment.transfer.place.path
 
-    transfer._prepare = prepared
+    steps.prepare = prepared
     _patch(system, "publish", publish)
 
 
@@ -40,12 +40,7 @@ def no_flush() -> None:
     """Flush no file."""
     from watcher.platform import system  # noqa: PLC0415
 
-    def finish_part(descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
-        os.utime(descriptor, ns=times_ns)
-        os.fchmod(descriptor, 0o444)
-        os.close(descriptor)
-
-    _patch(system, "finish_part", finish_part)
+    _patch(system, "flush_part", lambda descriptor: None)
     _patch(system, "forget_cached", lambda descriptor: None)
 
 
@@ -97,9 +92,9 @@ def opening_by_path() -> None:
 
 def exists_on_an_error() -> None:
     """Take a name that is there after an error for success, whatever it holds."""
-    from watcher import transfer  # noqa: PLC0415
+    from watcher.transfer import steps  # noqa: PLC0415
 
-    transfer._has = lambda batch, place, shipment: os.path.exists(place.path)  # type: ignore[assignment]
+    steps.has = lambda batch, place, shipment: os.path.exists(place.path)  # type: ignore[assignment]
 
 
 def a_handler_that_dies() -> None:

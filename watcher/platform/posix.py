@@ -12,6 +12,7 @@ import resource
 import signal
 import stat as st
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -23,6 +24,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _NO_SUCH_FLAG = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+_WRITE_AND_WAIT = 7
+"""SYNC_FILE_RANGE_WAIT_BEFORE, WRITE and WAIT_AFTER."""
 _MARKED = 0o444
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -164,7 +167,7 @@ class Posix:
         Where leases don't exist (network and FUSE file systems, another user's file) nobody can
         tell, and the fingerprint taken before and after the copy is all there is.
         """
-        with _folder_below(root, os.path.dirname(path)) as folder:
+        with _folders.below(root, os.path.dirname(path)) as folder:
             descriptor = os.open(os.path.basename(path), _FILE, dir_fd=folder)
         try:
             _refuse_writers(descriptor, path)
@@ -172,6 +175,10 @@ class Posix:
             os.close(descriptor)
             raise
         return descriptor
+
+    def folders_kept(self) -> AbstractContextManager[None]:
+        """Keep their descriptors; a folder that is moved meanwhile stays the one it was."""
+        return _folders.kept()
 
     def open_for_reading(self, path: str) -> int:
         """Open without following a link or waiting for a pipe."""
@@ -186,6 +193,16 @@ class Posix:
         """POSIX_FADV_WILLNEED starts reading ahead."""
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+
+    def flush_range(self, descriptor: int, start: int, size: int) -> bool:
+        """sync_file_range(2) waits for the data alone, which costs no journal's commit."""
+        call = getattr(_libc, "sync_file_range", None)
+        if call is None or call(
+            descriptor, ctypes.c_int64(start), ctypes.c_int64(size), _WRITE_AND_WAIT
+        ):
+            return False
+        os.posix_fadvise(descriptor, start, size, os.POSIX_FADV_DONTNEED)
+        return True
 
     def create_part(self, path: str) -> int:
         """Create it exclusively, private to this user."""
@@ -220,14 +237,29 @@ class Posix:
                 return None
             raise
 
+    def prepare_part(self, descriptor: int, times_ns: tuple[int, int]) -> None:
+        """Set the times and the mark before flushing, so that they are durable too."""
+        os.utime(descriptor, ns=times_ns)
+        os.fchmod(descriptor, _MARKED)
+        self.forget_cached(descriptor)
+
+    def flush_part(self, descriptor: int) -> None:
+        """fsync(2)."""
+        os.fsync(descriptor)
+
+    def close_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
+        """Close; nothing is left to be set."""
+        os.close(descriptor)
+
     def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
-        """Set the times and the mark before flushing, so that they are durable too; close."""
+        """Prepare, flush, close."""
         try:
-            os.utime(descriptor, ns=times_ns)
-            os.fchmod(descriptor, _MARKED)
-            os.fsync(descriptor)
-        finally:
+            self.prepare_part(descriptor, times_ns)
+            self.flush_part(descriptor)
+        except BaseException:
             os.close(descriptor)
+            raise
+        self.close_part(descriptor, path, times_ns)
 
     def mark(self, path: str) -> None:
         """Readable by all, writable by none, as the producer marks its files."""
@@ -267,7 +299,7 @@ class Posix:
     ) -> None:
         """Look through the folder's descriptor, unlink through the same descriptor."""
         name = os.path.basename(path)
-        with _folder_below(root, os.path.dirname(path)) as folder:
+        with _folders.below(root, os.path.dirname(path)) as folder:
             if not is_same(os.stat(name, dir_fd=folder, follow_symlinks=False)):
                 raise SourceChanged("changed before it could be removed", path=path)
             os.unlink(name, dir_fd=folder)
@@ -278,8 +310,8 @@ class Posix:
         """Rename through the descriptors of both folders, then look at what was moved."""
         name, new = os.path.basename(path), os.path.basename(target)
         with (
-            _folder_below(root, os.path.dirname(path)) as folder,
-            _opened(_open_folder(os.path.dirname(target))) as destination,
+            _folders.below(root, os.path.dirname(path)) as folder,
+            _folders.at(os.path.dirname(target)) as destination,
         ):
             if not is_same(os.stat(name, dir_fd=folder, follow_symlinks=False)):
                 raise SourceChanged("changed before it could be moved", path=path)
@@ -294,16 +326,7 @@ def _open_folder(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-@contextlib.contextmanager
-def _opened(descriptor: int) -> Iterator[int]:
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _folder_below(root: str, folder: str) -> Iterator[int]:
+def _walk_down(root: str, folder: str) -> int:
     """Open a folder below `root` segment by segment, so that no link can lead elsewhere."""
     descriptor = _open_folder(root)
     try:
@@ -314,9 +337,61 @@ def _folder_below(root: str, folder: str) -> Iterator[int]:
             deeper = os.open(segment, _FOLDER, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = deeper
-        yield descriptor
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor
+
+
+class _Folders(threading.local):
+    """The folders that a thread holds open on its way to sources, if it wants them kept."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, str], int] | None = None
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep what is opened until the end, but not too many."""
+        if self._open is not None:
+            yield
+            return
+        self._open = {}
+        try:
+            yield
+        finally:
+            self._close()
+            self._open = None
+
+    def below(self, root: str, folder: str) -> AbstractContextManager[int]:
+        """Give the descriptor of a folder below `root`, which no link led to."""
+        return self._given((root, folder), lambda: _walk_down(root, folder))
+
+    def at(self, folder: str) -> AbstractContextManager[int]:
+        """Give the descriptor of a folder that may be reached through links."""
+        return self._given(("", folder), lambda: _open_folder(folder))
+
+    @contextlib.contextmanager
+    def _given(self, key: tuple[str, str], opened: Callable[[], int]) -> Iterator[int]:
+        if self._open is None:
+            descriptor = opened()
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
+            return
+        descriptor = self._open.pop(key) if key in self._open else opened()
+        self._open[key] = descriptor  # the last now: the first is the one used longest ago
+        self._close(_KEPT)
+        yield descriptor
+
+    def _close(self, but: int = 0) -> None:
+        while self._open and len(self._open) > but:
+            os.close(self._open.pop(next(iter(self._open))))
+
+
+_folders = _Folders()
+_KEPT = 64
+"""Folders that a thread keeps open at the most."""
 
 
 def _refuse_writers(descriptor: int, path: str) -> None:

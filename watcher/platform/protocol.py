@@ -84,6 +84,12 @@ class System(Protocol):
 
         """
 
+    def folders_kept(self) -> AbstractContextManager[None]:
+        """While it lasts, this thread opens each folder on its way to sources only once.
+
+        What is done to many sources together then costs one walk for each of their folders.
+        """
+
     def open_for_reading(self, path: str) -> int:
         """Open a copy for reading, without following a link in its last segment."""
 
@@ -92,6 +98,16 @@ class System(Protocol):
 
     def fetch_early(self, descriptor: int) -> None:
         """Let the disk begin to read the file, where the system can be told; never waits."""
+
+    def flush_range(self, descriptor: int, start: int, size: int) -> bool:
+        """Wait until bytes of a file are on the disk, and drop what is cached of them.
+
+        It makes nothing durable: the file's own size and place are flushed with the file.
+
+        Returns:
+            False where the system can't: what is read then may come from memory.
+
+        """
 
     # Writing a copy
 
@@ -125,8 +141,17 @@ class System(Protocol):
 
         """
 
+    def prepare_part(self, descriptor: int, times_ns: tuple[int, int]) -> None:
+        """Set what is to be flushed with the content, and let the disk begin; never waits."""
+
+    def flush_part(self, descriptor: int) -> None:
+        """Wait until all of it is on the disk."""
+
+    def close_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
+        """Close it, with its times and its mark set; it is closed even on an error."""
+
     def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
-        """Set times and mark, flush to the disk, close; it is closed even on an error."""
+        """Do these three, one after the other; it is closed even on an error."""
 
     def mark(self, path: str) -> None:
         """Set the read-only mark (and, on Windows, show a file that was hidden as a part)."""

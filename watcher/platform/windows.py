@@ -139,6 +139,10 @@ class Windows:
         """Open it, sharing with all but writers, then ask the handle where it really is."""
         return _open_below(root, path, api.GENERIC_READ, api.FLAG_SEQUENTIAL_SCAN)
 
+    def folders_kept(self) -> AbstractContextManager[None]:
+        """Do nothing: a handle is asked where it is, whatever way led to it."""
+        return contextlib.nullcontext()
+
     def open_for_reading(self, path: str) -> int:
         """Open it unbuffered for a moment, which flushes and drops what is cached of it.
 
@@ -152,6 +156,10 @@ class Windows:
 
     def fetch_early(self, descriptor: int) -> None:
         """Do nothing: a file that is read from its beginning on is read ahead anyway."""
+
+    def flush_range(self, descriptor: int, start: int, size: int) -> bool:
+        """Say no: only whole files are flushed."""
+        return False
 
     def create_part(self, path: str) -> int:
         """Create it hidden; others (virus scanners) may read it, not write, rename or remove it."""
@@ -187,18 +195,33 @@ class Windows:
             os.lstat(path)
             return None
 
-    def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
-        """Flush, set the times, close, mark.
+    def prepare_part(self, descriptor: int, times_ns: tuple[int, int]) -> None:
+        """Do nothing: a share's client may send data after the times, which changes them."""
 
-        In this order, since a share's client may send data after the times, which changes them.
+    def flush_part(self, descriptor: int) -> None:
+        """FlushFileBuffers."""
+        api.flush(descriptor)
+
+    def close_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
+        """Set the times, close, mark.
+
         Times and mark are as durable as the name: the write-through rename comes after both.
         """
         try:
-            api.flush(descriptor)
             api.set_times(descriptor, *times_ns)
         finally:
             os.close(descriptor)
         self.mark(path)
+
+    def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
+        """Prepare, flush, close."""
+        try:
+            self.prepare_part(descriptor, times_ns)
+            self.flush_part(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.close_part(descriptor, path, times_ns)
 
     def mark(self, path: str) -> None:
         """Set read-only and clear hidden in one step."""

@@ -60,15 +60,24 @@ def candidates(record: Record, place: ArchivePath, checksum: Checksum) -> Iterat
         yield place.renamed(name)
 
 
+def is_taken(place: ArchivePath) -> bool:
+    """Tell whether anything at all has that name; an error that doesn't tell is raised."""
+    return _look(place.path) is not None
+
+
 def may_hold(place: ArchivePath, size: int) -> bool:
     """Tell whether a plain file of that size is at a place."""
+    stat = _look(place.path)
+    return stat is not None and system.is_plain_file(stat) and stat.st_size == size
+
+
+def _look(path: str) -> os.stat_result | None:
     try:
-        stat = os.lstat(place.path)
+        return os.lstat(path)
     except OSError as error:
         if not system.is_absent(error):
             raise
-        return False
-    return system.is_plain_file(stat) and stat.st_size == size
+        return None
 
 
 def holds(
@@ -107,15 +116,34 @@ def _is_one_entry(one: str, other: str) -> bool:
 
 def hash_copy(path: str, algorithms: Sequence[str], moved: Moved) -> tuple[Checksum, ...]:
     """Hash what the disk holds at `path`, not what is cached of it, where the system allows."""
-    hashing = Hashing(algorithms)
     descriptor = system.open_for_reading(path)
     try:
         system.forget_cached(descriptor)
-        while data := os.read(descriptor, CHUNK):
-            hashing.update(data)
-            moved(0)
+        return hash_open(descriptor, os.fstat(descriptor).st_size, algorithms, moved)
     finally:
         os.close(descriptor)
+
+
+def hash_open(
+    descriptor: int, size: int, algorithms: Sequence[str], moved: Moved
+) -> tuple[Checksum, ...]:
+    """Hash an open file to its end, in one read if it is as small as expected.
+
+    Args:
+        descriptor: the file, at its beginning.
+        size: the bytes that are expected.
+        algorithms: what is computed.
+        moved: told that it moves.
+
+    """
+    hashing = Hashing(algorithms)
+    left = size
+    while data := os.read(descriptor, min(left + 1, CHUNK) if left >= 0 else CHUNK):
+        hashing.update(data)
+        left -= len(data)
+        if left == 0 and len(data) < CHUNK:  # asked for one byte more, which isn't there
+            break
+        moved(0)
     return hashing.checksums()
 
 

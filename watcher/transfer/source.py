@@ -56,14 +56,13 @@ class Source:
     def __iter__(self) -> Iterator[bytes]:
         """Yield the content; look again at its end."""
         left = self._file.fingerprint.size
-        while data := self._read(min(left + 1, CHUNK)):
+        while left:
+            data = self._read(min(left, CHUNK))
+            if not data:
+                raise SourceChanged("is shorter now", path=self._file.path)
             left -= len(data)
-            if left < 0:
-                break
             yield data
-        if left:
-            raise SourceChanged("is of another size now", path=self._file.path)
-        self._look()
+        self._look()  # which shows its size, too
 
     def _read(self, size: int) -> bytes:
         try:

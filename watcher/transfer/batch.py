@@ -1,0 +1,129 @@
+"""Files that go to one destination together, and how a step is done to all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from watcher.checksums import Entry, Record
+from watcher.destination import PartNames, Template
+from watcher.errors import DestinationDown, FileFault
+from watcher.model import ArchivePath, Arrival, Checksum, FinishedFile, Manner, Scan, Transfer
+from watcher.reach import Reach
+from watcher.transfer.crew import at_once
+from watcher.transfer.producer import Accepts, Promise, accepts_none
+from watcher.transfer.source import Moved
+from watcher.transfer.trail import Trail
+
+
+@dataclass(frozen=True, slots=True)
+class Depot:
+    """A destination, ready to be used."""
+
+    name: str
+    template: Template
+    reach: Reach
+    record: Record
+    algorithms: tuple[str, ...]
+    parts: PartNames
+    cleaned_by_others: bool = False
+    accepts: Accepts = accepts_none
+    """Tells which files a person took as they are, against their producer's checksum."""
+
+
+@dataclass(slots=True, eq=False)
+class Shipment:
+    """One file on its way through the steps."""
+
+    transfer: Transfer
+    part: str
+    descriptor: int | None = None
+    """The part, open for writing until it is flushed, then for reading it back."""
+    trail: Trail | None = None
+    """What reads a large part back while it is still being written."""
+    checksums: tuple[Checksum, ...] = ()
+    promises: tuple[Promise, ...] = ()
+    scan: Scan | None = None
+    look: os.stat_result | None = None
+    """What the source showed when it had been read."""
+    beside: Sequence[Entry] = ()
+    """What was published beside it, because the destination keeps no streams."""
+    named: ArchivePath | None = None
+    """Where it must be published, because the copy itself holds that name."""
+    outcome: Arrival | Exception | None = None
+
+    @property
+    def file(self) -> FinishedFile:
+        """The source."""
+        return self.transfer.file
+
+    @property
+    def place(self) -> ArchivePath:
+        """Where it is to go."""
+        return self.transfer.place
+
+    def arrived(self, place: ArchivePath, manner: Manner) -> None:
+        """Note that a verified copy is at `place`."""
+        self.outcome = self.transfer.received(place, self.checksums, manner, self.scan)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Shipments to one destination."""
+
+    depot: Depot
+    moved: Moved
+    shipments: list[Shipment]
+    folders: set[str] = field(default_factory=set)
+    """Folders with a new name in them, to be flushed."""
+    seen: set[str] = field(default_factory=set)
+    """Folders that are known to exist."""
+    beside: dict[str, frozenset[str]] = field(default_factory=dict)
+    """What may be producers' checksum files, by the sources' folder."""
+
+    def one_by_one(self, step: Step) -> None:
+        """Take each file that is under way one step on."""
+        self._concluded(step, map)
+
+    def together(self, step: Step) -> None:
+        """Do so for several at a time: the step waits for the disk."""
+        self._concluded(step, at_once)
+
+    def _concluded(self, step: Step, each: _Each) -> None:
+        """Drop the files that fail, unless the destination is down: that ends the whole batch."""
+        under_way = [shipment for shipment in self.shipments if shipment.outcome is None]
+        errors = each(functools.partial(self._attempted, step), under_way)
+        for shipment, error in zip(under_way, errors, strict=True):
+            if error is not None:
+                shipment.outcome = error
+                self.put_away(shipment)  # at once: others may need the room that it takes
+                if not isinstance(error, FileFault):
+                    self.depot.reach.look()
+
+    def _attempted(self, step: Step, shipment: Shipment) -> Exception | None:
+        try:
+            step(self, shipment)
+        except (FileFault, OSError, NotImplementedError, DestinationDown) as error:
+            return error
+        self.moved(0)
+        return None
+
+    def put_away(self, shipment: Shipment) -> None:
+        """Leave no part behind; the next start sweeps what is left by a crash."""
+        if shipment.trail is not None:
+            shipment.trail.end()
+        descriptor, shipment.descriptor = shipment.descriptor, None
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        if not isinstance(shipment.outcome, Arrival):
+            self.depot.reach.throw_away(shipment.part)
+
+
+Step = Callable[[Batch, Shipment], None]
+_Each = Callable[
+    [Callable[[Shipment], Exception | None], Sequence[Shipment]], Iterable[Exception | None]
+]
