@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests import scenes
 from tests.harness import PROJECT, Instrument, wait_until
 from tests.scenes import NOW
-from watcher.activity import Snapshot, SpaceMeasured, fold
+from watcher.activity import BacklogChanged, Snapshot, SpaceMeasured, fold
 from watcher.views.metrics import Figures, Outlet
 
 RULES = PROJECT / "examples" / "prometheus-rules.yaml"
@@ -167,10 +167,95 @@ def test_the_rules_cover_what_somebody_must_know() -> None:
     alerts = {name for name, _ in expressions() if name.startswith("Watcher")}
     assert alerts >= {
         "WatcherBacklogOld", "WatcherDestinationDown", "WatcherStranded", "WatcherAltered",
-        "WatcherSilent",
+        "WatcherSilent", "WatcherHeld", "WatcherConflict", "WatcherDiskFull", "WatcherUnreadable",
     }  # fmt: skip
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed"
+)
+END = 30 * 60
+"""Prometheus is told half an hour of figures that stay as they are; its clock starts at 0."""
+
+
+@needs_promtool
 def test_prometheus_itself_accepts_the_rules() -> None:
     subprocess.run(["promtool", "check", "rules", str(RULES)], check=True)
+
+
+def series(snapshot: Snapshot, *, silent: bool = False) -> list[dict[str, str]]:
+    """Tell the real exposition as half an hour of Prometheus' own, ending at `NOW`."""
+    found = []
+    for (name, labels), value in figures(exposed(snapshot)).items():
+        pairs = ", ".join(f"{key}={json.dumps(text)}" for key, text in (*labels, ("instance", "i")))
+        at = value - NOW + END if name.endswith("_timestamp_seconds") else value
+        values = f"{at}+0x30"
+        if name == "watcher_written_timestamp_seconds":
+            values = "0+0x30" if silent else "0+60x30"
+        found.append({"series": f"{name}{{{pairs}}}", "values": values})
+    return found
+
+
+def evaluated(tmp_path: Path, told: list[dict[str, str]], asked: dict[str, list[str]]) -> None:
+    """Let Prometheus answer each question; the answers are labels of samples that are 1."""
+    questions = [
+        {
+            "expr": expression,
+            "eval_time": f"{END}s",
+            "exp_samples": [{"labels": answer, "value": 1} for answer in answers],
+        }
+        for expression, answers in asked.items()
+    ]
+    test = {
+        "rule_files": [str(RULES)],
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": told, "promql_expr_test": questions}],
+    }
+    file = tmp_path / "rules.test.yaml"
+    file.write_text(yaml.safe_dump(test), encoding="utf-8")
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def filling() -> Snapshot:
+    return fold(scenes.calm(), SpaceMeasured(scenes.ROOT, 3 * 10**9, 250 * 10**9, None), NOW)
+
+
+def waiting() -> Snapshot:
+    return fold(scenes.calm(), BacklogChanged(3, 300, NOW - 700), NOW)
+
+
+FIRED: list[tuple[Callable[[], Snapshot], bool, set[str]]] = [
+    (scenes.calm, False, set()),
+    (scenes.draining, False, set()),
+    (waiting, False, {"BacklogOld"}),
+    (scenes.outage, False, {"DestinationDown"}),
+    (filling, False, {"DiskFull"}),
+    (scenes.calm, True, {"Silent"}),
+    (
+        scenes.trouble,
+        False,
+        {"DestinationDown", "Stranded", "Altered", "Held", "Conflict", "Unreadable"},
+    ),
+]
+
+
+@needs_promtool
+@pytest.mark.parametrize(("scene", "silent", "names"), FIRED)
+def test_the_alerts_fire_for_what_they_are_made_for_and_nothing_else(
+    tmp_path: Path, scene: Callable[[], Snapshot], silent: bool, names: set[str]
+) -> None:
+    alerts = 'count by (alertname) (ALERTS{alertstate="firing"})'
+    answers = [f'{{alertname="Watcher{name}"}}' for name in sorted(names)]
+    evaluated(tmp_path, series(scene(), silent=silent), {alerts: answers})
+
+
+@needs_promtool
+def test_prometheus_itself_answers_every_panel(tmp_path: Path) -> None:
+    board = json.loads(GRAFANA.read_text(encoding="utf-8"))
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    assert len(asked) > len(board["panels"]) > 5
+    some = {f"count({e.replace('$instance', '.*')}) > bool 0": ["{}"] for e in asked}
+    evaluated(tmp_path, series(everything()), some)
