@@ -4,13 +4,15 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.harness import PROJECT
+from tests.harness import PROJECT, Instrument
+from tests.terminals import on_terminal
 from watcher.cli.app import COMMANDS
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -100,3 +102,39 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     assert completed("watcher st", tmp_path) == {"status", "startup"}
     assert completed("watcher startup ", tmp_path) == {"install", "remove", "show"}
     assert "--dry-run" in completed("watcher rescan --d", tmp_path)
+
+
+@pytest.mark.posix
+@pytest.mark.skipif(os.name == "nt", reason="a pseudo-terminal stands for the console")
+def test_a_pass_shows_a_bar_and_a_summary_on_a_terminal(tmp_path: Path) -> None:
+    with Instrument(tmp_path) as instrument:
+        for number in range(800):
+            instrument.finish(f"RB1/bluesky_scans/{number}.txt")
+        with on_terminal(instrument, "rescan") as shown:
+            assert shown.ended() == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.text)
+    assert re.search(r"archiving.* [0-9]+/800 ", text), text
+    assert "nothing stays behind" in text.splitlines()
+    assert text.splitlines()[-1] == "archived 800, left behind 0"
+
+
+@pytest.mark.posix
+@pytest.mark.skipif(os.name == "nt", reason="a pseudo-terminal stands for the console")
+@pytest.mark.parametrize("more", [{}, {"NO_COLOR": "1"}, {"PYTHONIOENCODING": "cp1252"}], ids=str)
+def test_the_dashboard_ends_with_a_summary_and_the_terminal_as_it_was(
+    tmp_path: Path, more: dict[str, str]
+) -> None:
+    with Instrument(tmp_path) as instrument, on_terminal(instrument, "run", **more) as shown:
+        shown.wait_for("Ctrl-C stops")
+        instrument.finish("RB1/bluesky_scans/\u05e9\u05dc\u05d5\u05dd [red]x.txt")
+        shown.wait_for("[red]x.txt")
+        shown.process.send_signal(signal.SIGINT)
+        assert shown.ended() == 0
+    before, _, after = shown.text.rpartition("\x1b[?1049l")
+    assert "\x1b[?25l" in before
+    assert "\x1b[?25h" in shown.text
+    assert "1 file archived" in after
+    assert "nothing stays behind" in after
+    assert ("\u25cf" in before) is ("PYTHONIOENCODING" not in more)
+    coloured = re.search(r"\x1b\[[0-9;]*[34][0-7]m", shown.text)
+    assert bool(coloured) is ("NO_COLOR" not in more)

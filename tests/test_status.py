@@ -1,12 +1,9 @@
 """What other processes are told: the keys of the contract, whole or not at all."""
 
-import contextlib
 import json
 import os
 import re
 import signal
-import subprocess
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -17,8 +14,9 @@ import pytest
 from rich.console import Console
 
 from tests import scenes
-from tests.harness import Instrument, wait_until
+from tests.harness import Instrument
 from tests.scenes import NOW
+from tests.terminals import on_terminal
 from watcher.activity import Snapshot
 from watcher.views import status
 from watcher.views.dashboard import render
@@ -241,53 +239,15 @@ def test_where_nobody_has_run_yet_that_is_said(tmp_path: Path) -> None:
 @pytest.mark.posix
 @pytest.mark.skipif(os.name == "nt", reason="a pseudo-terminal stands for the console")
 def test_watching_shows_it_anew_and_puts_the_terminal_back(tmp_path: Path) -> None:
-    import pty  # noqa: PLC0415
-
-    with Instrument(tmp_path) as instrument:
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            instrument.command("status", "--watch"),
-            env=instrument.environment() | {"TERM": "xterm-256color"},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-        )
-        os.close(theirs)
-        shown = Shown(ours)
-        try:
-            shown.wait_for("no watcher has run")
-            instrument.start()
-            shown.wait_for("running for")
-            process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 0
-            shown.wait_for("\x1b[?1049l")  # the screen that was there before
-            assert "\x1b[?25h" in shown.text  # and the cursor
-        finally:
-            process.kill()
-            process.wait()
-            shown.close()
-
-
-class Shown:
-    """What arrives at a pseudo-terminal."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self.text = ""
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        with contextlib.suppress(OSError):  # nobody has it open any more
-            while data := os.read(self._descriptor, 65536):
-                self.text += data.decode(errors="replace")
-
-    def wait_for(self, wanted: str) -> None:
-        wait_until(lambda: wanted in self.text, failure=lambda: self.text)
-
-    def close(self) -> None:
-        self._reader.join()
-        os.close(self._descriptor)
+    with Instrument(tmp_path) as instrument, on_terminal(instrument, "status", "--watch") as shown:
+        shown.wait_for("no watcher has run")
+        instrument.start()
+        shown.wait_for("running for")
+        shown.process.send_signal(signal.SIGINT)
+        assert shown.ended() == 0
+        after = shown.text.rpartition("\x1b[?1049l")  # the screen that was there before
+        assert after[1]
+        assert "\x1b[?25h" in shown.text  # and the cursor
 
 
 def test_watching_needs_a_terminal(tmp_path: Path) -> None:

@@ -30,15 +30,16 @@ def preview(config: Config) -> Iterator[str]:
     """Tell what a rescan would do: what would go where, and why the rest stays.
 
     Yields:
-        Lines for a person; control characters in names are made visible by whoever prints them.
+        Lines for a person, once all has been looked at; whoever prints them makes control
+        characters in names visible.
 
     """
     ground, ledger = ground_of(config), ledger_of(config)
     depots = depots_of(config, PartNames("", ""))
-    yield from _reachable(depots)
     files: list[FinishedFile] = []
     walk = Rescan(ground.roots, ground.is_excluded, unfinished_after=0.0)
     result = walk.walk(files.extend, lambda: False)
+    yield from _reachable(depots)
     done = ledger.archived(files, list(depots)) if ledger and _keeps(config) else set()
     for file in files:
         if file.path not in done:

@@ -6,13 +6,22 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import TextIO
 
 AFTER = 1.0
 """Seconds until the bar appears."""
 
+Moved = Callable[[int, int], None]
+"""Told how much is done, of how much (0 if that isn't known)."""
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether somebody looks at what is written there; under `pythonw` there is no stream."""
+    return stream is not None and stream.isatty()
+
 
 @contextlib.contextmanager
-def bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def bar(title: str) -> Iterator[Moved]:
     """Show a bar while something lasts.
 
     Args:
@@ -22,20 +31,28 @@ def bar(title: str) -> Iterator[Callable[[int, int], None]]:
         What is told how much is done, of how much.
 
     """
-    if sys.stderr is None or not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield lambda _done, _total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    count, left = MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn(), left)
     progress = Progress(*columns, console=Console(stderr=True), transient=True)
     task = progress.add_task(title, total=None)
     timer = threading.Timer(AFTER, progress.start)
     timer.daemon = True
     timer.start()
     try:
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        yield lambda done, total: progress.update(task, completed=done, total=total or None)
     finally:
         timer.cancel()
         timer.join()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +14,11 @@ import typer
 from watcher.cli.exits import Exit
 from watcher.cli.logs import log_file_of, logged
 from watcher.cli.options import ConfigFile
+from watcher.cli.printing import say
+from watcher.cli.progress import Moved, bar, is_terminal
 
 if TYPE_CHECKING:
+    from watcher.activity import Snapshot
     from watcher.config import Config
 
 
@@ -42,31 +48,52 @@ def rescan(
 
 
 def _once(config: Config) -> tuple[int, bool]:
+    """Make one pass: log lines as it goes or, on a terminal, a bar and a summary."""
     from watcher.activity import Activity
     from watcher.cli.run import call_on_signals
     from watcher.daemon import Watcher
     from watcher.platform import system
 
-    activity, stop = Activity(), threading.Event()
+    activity, stop, live = Activity(), threading.Event(), is_terminal(sys.stdout)
 
     def asked(_reason: str) -> None:
         stop.set()
 
-    with system.console_watched(asked), logged(config, activity, console=True) as ending:
+    with system.console_watched(asked), logged(config, activity, console=not live) as ending:
         watcher = Watcher(config, activity, log_file=log_file_of(config), stop=stop)
         call_on_signals(asked)
-        ended = watcher.run_once()
+        with bar("archiving") as moved:
+            activity.listen(lambda _news: _show(activity.snapshot, moved))
+            ended = watcher.run_once()
         ending.is_clean = watcher.stop("the pass is done")
     archived = activity.snapshot.archived
-    typer.echo(f"archived {archived}, left behind {ended.left}")
+    if live:
+        _sum_up(activity.snapshot)
+    say(f"archived {archived}, left behind {ended.left}")
     left = ended.left or ended.result.errors
     return (Exit.LEFT_BEHIND if left else Exit.DONE), ending.is_clean
 
 
+def _show(snapshot: Snapshot, moved: Moved) -> None:
+    found = snapshot.rescan.finished  # 0 until the walk is over
+    moved(snapshot.archived, max(found, snapshot.archived) if found else 0)
+
+
+def _sum_up(snapshot: Snapshot) -> None:
+    from rich.console import Console
+
+    from watcher.views.dashboard import summary
+
+    console = Console()
+    console.print(summary(snapshot, time.time(), console.encoding), soft_wrap=True)
+
+
 def _tell(config: Config) -> int:
-    from watcher.cli.printing import say
     from watcher.inquiry import preview
 
-    for line in preview(config):
+    lines = preview(config)
+    with bar("looking"):
+        first = next(lines)  # it comes when all has been looked at
+    for line in itertools.chain([first], lines):
         say(line)
     return Exit.DONE

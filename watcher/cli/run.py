@@ -13,6 +13,7 @@ import typer
 
 from watcher.cli.logs import log_file_of, logged
 from watcher.cli.options import ConfigFile
+from watcher.cli.progress import is_terminal
 
 if TYPE_CHECKING:
     from watcher.activity import Activity
@@ -61,7 +62,7 @@ def watch(config: Config, *, headless: bool, stop: threading.Event | None = None
     from watcher.platform import system
 
     activity = Activity()
-    live = not headless and sys.stdout is not None and sys.stdout.isatty()
+    live = not headless and is_terminal(sys.stdout)
     stop, reasons = stop or threading.Event(), list[str]()
 
     def asked(reason: str) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from watcher.cli.exits import Exit
 from watcher.cli.options import ConfigFile, Json
+from watcher.cli.progress import is_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,13 +35,13 @@ def status(
     """
     from watcher.config import load
 
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    if watch and (json or not is_terminal):
+    live = is_terminal(sys.stdout)
+    if watch and (json or not live):
         raise typer.BadParameter("--watch is for a terminal; programs ask again and again")
     loaded = load(config)
     if json:
         typer.echo(json_module.dumps(_told(loaded), indent=2))  # all ASCII
-    elif is_terminal:
+    elif live:
         _show(loaded, again=watch)
     else:
         _print(loaded)
