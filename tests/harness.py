@@ -36,6 +36,15 @@ PATIENCE = 30.0
 STOPPING = 15.0
 """Seconds that the watcher has to end after it was asked to."""
 POLL = 0.01
+PRESS_CTRL_C = """
+import ctypes, sys
+kernel32 = ctypes.WinDLL("kernel32")
+kernel32.FreeConsole()
+kernel32.AttachConsole(int(sys.argv[1]))
+kernel32.SetConsoleCtrlHandler(None, True)
+kernel32.GenerateConsoleCtrlEvent(0, 0)
+"""
+"""What a process of its own must do on Windows, since whoever does it gives up its own console."""
 IS_WINE = sys.platform == "win32" and hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
 
 
@@ -95,7 +104,11 @@ class Watcher:
             folder: where it runs.
 
         """
-        windows = os.name == "nt"
+        own_console: dict[str, Any] = {}
+        if sys.platform == "win32":
+            hidden = subprocess.STARTUPINFO(dwFlags=subprocess.STARTF_USESHOWWINDOW)
+            console = subprocess.CREATE_NEW_CONSOLE
+            own_console = {"startupinfo": hidden, "creationflags": console}
         self.process = subprocess.Popen(
             command,
             cwd=folder,
@@ -103,7 +116,7 @@ class Watcher:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) if windows else 0,
+            **own_console,
         )
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read, name="watcher output", daemon=True)
@@ -112,7 +125,8 @@ class Watcher:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self._lines.append(line.decode(errors="backslashreplace"))
+            text = line.decode(errors="backslashreplace")
+            self._lines.append(text.replace(os.linesep, "\n"))
 
     @property
     def output(self) -> str:
@@ -125,16 +139,19 @@ class Watcher:
         return self.process.poll() is None
 
     def stop(self, seconds: float = STOPPING) -> int:
-        """Ask it to end, wait for it, and return the exit code (under Wine: that of a kill).
+        """Ask it to end (by Ctrl-C on Windows), wait for it, and return the exit code.
 
         Raises:
             AssertionError: it doesn't end by itself; it was killed.
 
         """
-        if IS_WINE:  # console events don't arrive there
-            self.kill()
-        elif self.is_running:
-            self.process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))
+        if not self.is_running:
+            pass
+        elif sys.platform == "win32":
+            press = [sys.executable, "-c", PRESS_CTRL_C, str(self.process.pid)]
+            subprocess.run(press, stdin=subprocess.PIPE, check=False)
+        else:
+            self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:

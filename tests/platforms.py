@@ -26,15 +26,20 @@ def set_mark(path: str, marked: bool = True) -> None:
     os.chmod(path, stat.S_IREAD | 0o444 if marked else stat.S_IREAD | stat.S_IWRITE)
 
 
+def remove_marked(path: str | os.PathLike[str]) -> None:
+    """Remove a file, marked or not."""
+    set_mark(os.fspath(path), False)
+    os.unlink(path)
+
+
 def remove_tree(folder: str) -> None:
     """Remove a folder and all in it, marked or not, however long its paths.
 
     Not with `rd /s`: Wine's removes other folders than it is told to where paths are long.
     """
     for parent, folders, files in os.walk(system.native(folder), topdown=False):
-        for path in (os.path.join(parent, name) for name in files):
-            set_mark(path, False)
-            os.unlink(path)
+        for name in files:
+            remove_marked(os.path.join(parent, name))
         for name in folders:
             os.rmdir(os.path.join(parent, name))
     os.rmdir(system.native(folder))

@@ -134,8 +134,7 @@ def test_a_running_watcher_tells_them_in_a_file_and_over_http(tmp_path: Path) ->
         told = wait_until(lambda: textfile.exists() and figures(textfile.read_text("utf-8")))
         assert told.keys() <= asked().keys()
         instrument.stop()
-        if os.name != "nt":  # there it can only be killed
-            assert one(figures(textfile.read_text("utf-8")), "archived_files_total") == 1
+        assert one(figures(textfile.read_text("utf-8")), "archived_files_total") == 1
 
 
 def expressions() -> Iterator[tuple[str, str]]:

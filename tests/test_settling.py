@@ -9,7 +9,7 @@ import pytest
 
 from tests.depots import CYCLE, Ground, Store, digest_of, rewrite
 from tests.faulty import ALWAYS, after, before, does_but_fails, fails, faulty, flip_a_bit
-from tests.platforms import link, on_posix
+from tests.platforms import link, on_posix, remove_marked
 from watcher.backlog import Entry
 from watcher.errors import FileFault, SourceChanged
 from watcher.ledger import Ledger
@@ -110,7 +110,7 @@ def test_a_copy_that_others_cleaned_is_not_looked_for(tmp_path):
     scene.stores["cache"] = scene.cache = Store(tmp_path, "cache", cleaned_by_others=True)
     file = scene.ground.finished()
     entry = scene.copied(file)
-    (scene.cache.home() / "scan.txt").unlink()
+    remove_marked(scene.cache.home() / "scan.txt")
     assert not isinstance(scene.settle(entry), Unsettled)
     assert not os.path.exists(file.path)
     scene.ledger.close()
@@ -201,7 +201,7 @@ def test_keep_touches_nothing(scene):
     """R1: nor is a copy looked for that others may have moved on."""
     file = scene.ground.finished()
     entry = scene.copied(file)
-    (scene.archive.home() / "scan.txt").unlink()
+    remove_marked(scene.archive.home() / "scan.txt")
     was = os.stat(file.path)
     assert not isinstance(scene.settle(entry, keep=True), Unsettled)
     assert os.stat(file.path) == was

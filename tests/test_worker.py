@@ -119,11 +119,11 @@ def test_a_newer_version_keeps_its_place_in_the_ledger(tmp_path: Path):
         inside.leave()
         path = inside.finish(f"RB1/{S}/scan.txt", b"old")
         inside.until(lambda: len(inside.watcher._backlog) == 1)
-        old = inside.watcher._backlog._entries[str(path)]
+        old = inside.watcher._backlog._entries[system.native(str(path))]
         os.chmod(path, 0o666)
         path.unlink()
         inside.finish(f"RB1/{S}/scan.txt", b"newer")
-        inside.until(lambda: inside.watcher._backlog._entries[str(path)] is not old)
+        inside.until(lambda: inside.watcher._backlog._entries[system.native(str(path))] is not old)
         watcher = inside.watcher
         desk = Desk(
             *(watcher._backlog, watcher._ledger, inside.activity, watcher._pulses),

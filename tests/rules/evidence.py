@@ -163,8 +163,8 @@ def destination(instrument: Instrument, name: str) -> str:
 
 
 def stopped(instrument: Instrument) -> None:
-    """End the watcher, cleanly where the system lets a test ask for that."""
-    assert instrument.stop() == 0 or os.name == "nt"
+    """End the watcher, cleanly."""
+    assert instrument.stop() == 0
 
 
 def log_lines(instrument: Instrument) -> list[str]:

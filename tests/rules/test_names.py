@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.harness import Instrument
-from tests.platforms import link, on_posix
+from tests.platforms import link, on_posix, wine_excuses
 from tests.rules.evidence import (
     SCANS,
     assert_exact,
@@ -117,6 +117,7 @@ def test_R13_paths_over_260_characters(instrument):
     assert_exact(instrument.archive / "RB1", {f"{deep}/scan.txt": b"deep"})
 
 
+@wine_excuses("shows links as what they lead to")
 def test_R13_a_link_is_not_followed(instrument):
     """R13: links to files and folders in a scan folder are left alone, and what they show, too."""
     elsewhere = instrument.folder / "elsewhere"

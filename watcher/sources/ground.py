@@ -43,7 +43,7 @@ class Ground:
         full = system.native(path)
         if os.path.isabs(path) or os.path.lexists(full) or self.root_of(full):
             return full
-        below = [os.path.join(root, path) for root in self.roots]
+        below = [system.native(os.path.join(system.plain(r), path)) for r in self.roots]
         return next(filter(os.path.lexists, below), below[0] if below else full)
 
     def root_of(self, path: str) -> str | None:
