@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,10 +128,14 @@ def test_a_running_watcher_tells_them_in_a_file_and_over_http(tmp_path: Path) ->
         instrument.start()
 
         def asked() -> dict[Any, float]:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-                return figures(answer.read().decode())
+            address = f"http://127.0.0.1:{port}/metrics"
+            try:
+                with urllib.request.urlopen(address, timeout=10) as answer:
+                    return figures(answer.read().decode())
+            except urllib.error.URLError:  # it says that it runs before it serves
+                return {}
 
-        wait_until(lambda: one(asked(), "archived_files_total") == 1)
+        wait_until(lambda: (found := asked()) and one(found, "archived_files_total") == 1)
         told = wait_until(lambda: textfile.exists() and figures(textfile.read_text("utf-8")))
         assert told.keys() <= asked().keys()
         instrument.stop()

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def sidecars(*algorithms: str):
 
 
 def passes(sidecar: Path, tool: str = "sha256sum") -> bool:
+    """Let coreutils judge; where there are none, each line is checked as they would."""
+    if shutil.which(tool) is None:
+        lines = [line.split(b" *", 1) for line in sidecar.read_bytes().splitlines()]
+        files = [(hex_, sidecar.with_name(os.fsdecode(name))) for hex_, name in lines]
+        kind = tool.removesuffix("sum")
+        return bool(files) and all(
+            hashlib.new(kind, file.read_bytes()).hexdigest() == hex_.decode()
+            for hex_, file in files
+        )
     command = [tool, "--strict", "-c", "--", sidecar.name]
     done = subprocess.run(command, cwd=sidecar.parent, capture_output=True, check=False)
     return done.returncode == 0
