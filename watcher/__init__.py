@@ -14,13 +14,15 @@ One flow, left to right; a room (a module or a package) knows only what stands b
     diagnosis    everything that could go wrong at the next boot
     trial        a test file that goes all the way through
     daemon       puts the parts together; the order of starting and stopping
+    monitor      looks how everything is: soon after something happened, rarely while nothing does
     wiring       from the configuration to destinations and data roots
     lock         one watcher a state folder
     config       YAML to frozen models; no room below sees them
-    sources      observer (hints), rescan (the walk), intake (both become a backlog, cycles fixed)
+    sources      observer (hints), rescan (the walk) and its rounds, intake (both become a backlog)
     worker       a lane of threads for each destination: take, transfer, receipt
     views        dashboard, log, status: printers of one snapshot
     startup      starting at log-on
+    tally        how much there is to do, counted where it is on record
     settling     the end of a file: all receipts in, source moved into place or removed
     backlog      bounded, ordered, one entry a file version
     transfer     one batch of files to one destination, up to the checksum record

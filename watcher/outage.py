@@ -14,7 +14,7 @@ import errno
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import tenacity
@@ -338,3 +338,23 @@ class Gate:
             self._said = (state, text)
             # Told under the lock, so that the last that is said is the last that is heard.
             self._activity.tell(DestinationChanged(self.name, state, text, mend))
+
+
+class Stalls:
+    """Notices calls to destinations that don't come back."""
+
+    def __init__(self, pulses: Pulses, gates: Mapping[str, Gate], after: float) -> None:
+        """Make it ready; a call counts as hanging once it hasn't moved for `after` seconds."""
+        self._pulses = pulses
+        self._gates = gates
+        self._after = after
+
+    def look(self) -> bool:
+        """Say which destinations hang, and which do no more; tells whether any is in use."""
+        still = self._pulses.stillness()
+        for name, gate in self._gates.items():
+            if still.get(name, 0.0) >= self._after:
+                gate.stalled(self._after)
+            else:
+                gate.moved()
+        return bool(still)

@@ -82,14 +82,9 @@ def watch(config: Config, *, headless: bool, stop: threading.Event | None = None
             shown = _show(activity, watcher.stop_event, finish)
             ending.is_clean = shown and ending.is_clean
         else:
-            _wait(watcher.stop_event)
+            system.wait(watcher.stop_event)
             finish()
     return ending.is_clean
-
-
-def _wait(stop: threading.Event) -> None:
-    while not stop.wait(0.5):  # in slices: Windows can't interrupt a long wait
-        pass
 
 
 def call_on_signals(asked: Callable[[str], None]) -> None:

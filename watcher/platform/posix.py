@@ -103,6 +103,10 @@ class Posix:
         """Do nothing: a signal tells."""
         return contextlib.nullcontext()
 
+    def wait(self, stop: threading.Event) -> None:
+        """Just wait: a signal interrupts it."""
+        stop.wait()
+
     def native(self, path: str) -> str:
         """Make a path absolute."""
         return os.path.abspath(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -23,6 +24,9 @@ class System(Protocol):
         (Windows: window closed, logging off, shutting down), that waits for the context's end, a
         few seconds at the most. Elsewhere signals tell, and nothing is done here.
         """
+
+    def wait(self, stop: threading.Event) -> None:
+        """Wait in the main thread until an event is set; signals come through meanwhile."""
 
     # Names and paths
 

@@ -9,6 +9,7 @@ import os
 import secrets
 import stat as st
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -35,6 +36,8 @@ _NOT_OFFERED = {
 }
 _GONE = {api.ERROR_FILE_NOT_FOUND, api.ERROR_PATH_NOT_FOUND}
 _TO_END = api.DELETE | api.FILE_READ_ATTRIBUTES
+_SLICE = 0.5
+"""Seconds for which the main thread waits without looking for signals."""
 _LOCAL_FILE_SYSTEMS = {"NTFS", "ReFS"}
 
 
@@ -50,6 +53,11 @@ class Windows:
     def console_watched(self, asked: Callable[[str], None]) -> AbstractContextManager[None]:
         """Set a handler for the console's events."""
         return windows_console.console_watched(asked)
+
+    def wait(self, stop: threading.Event) -> None:
+        """Wait in slices: nothing interrupts a long one."""
+        while not stop.wait(_SLICE):
+            pass
 
     def native(self, path: str) -> str:
         r"""Put `\\?\` before it, which also keeps trailing dots and spaces, and names like NUL.

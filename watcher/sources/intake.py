@@ -192,6 +192,11 @@ class Intake:
             self._activity.tell(HintsMissed(len(missed), system.plain(missed[0])))
         return len(missed)
 
+    @property
+    def has_suspects(self) -> bool:
+        """Whether a walk has found files that a hint may still tell of."""
+        return bool(self._suspects)
+
     def _next(self) -> list[str] | None:
         with self._changed:
             while not self._is_closed:

@@ -218,7 +218,11 @@ class StatusFile:
         self.error = ""
         return True
 
-    def _isplainly(self, snapshot: Snapshot) -> bool:
+    def shows(self, snapshot: Snapshot) -> bool:
+        """Tell whether that is what was written last."""
+        return self._written is snapshot
+
+    def _is_time(self, snapshot: Snapshot) -> bool:
         waited = time.monotonic() - self._written_at
         return waited >= HEARTBEAT or (snapshot is not self._written and waited >= EVERY)
 

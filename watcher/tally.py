@@ -1,0 +1,48 @@
+"""How much there is to do, counted where it is on record, and told when it is another figure."""
+
+from __future__ import annotations
+
+import time
+
+from watcher.activity import RECENT, Activity, BacklogChanged, ConflictKept, ConflictsUnseen
+from watcher.backlog import Backlog
+from watcher.ledger import Ledger
+
+_SHARE = 50
+"""Counting may take this part of the time: that of a large backlog is counted less often."""
+
+
+class Tally:
+    """Counts what waits, and the conflicts that nobody has seen."""
+
+    def __init__(self, ledger: Ledger, backlog: Backlog, activity: Activity) -> None:
+        """Nothing is counted yet."""
+        self._ledger = ledger
+        self._backlog = backlog
+        self._activity = activity
+        self._count_after = 0.0
+
+    def look(self) -> bool:
+        """Count, unless that would take too much of the time; tells whether more may change."""
+        if time.monotonic() < self._count_after:
+            return True
+        self.count()
+        return bool(len(self._backlog))
+
+    def count(self) -> None:
+        """Count what waits."""
+        began = time.monotonic()
+        files, size, oldest = self._ledger.waiting_totals()
+        self._count_after = began + _SHARE * (time.monotonic() - began)
+        files = max(files, len(self._backlog))
+        told = self._activity.snapshot
+        if (files, size, oldest) != (told.backlog, told.backlog_size, told.oldest):
+            self._activity.tell(BacklogChanged(files, size, oldest))
+
+    def count_conflicts(self) -> None:
+        """Count conflicts that earlier runs left, or that somebody has marked as seen since."""
+        count = self._ledger.unseen_conflicts()
+        if count != self._activity.snapshot.conflicts:
+            last = self._ledger.last_unseen(RECENT)
+            kept = tuple(ConflictKept(r.source, r.destination, r.path) for r in last)
+            self._activity.tell(ConflictsUnseen(count, kept))
