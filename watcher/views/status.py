@@ -207,7 +207,7 @@ class StatusFile:
             Whether it was written.
 
         """
-        if not last and not self._isplainly(snapshot):
+        if not last and not self._is_time(snapshot):
             return False
         self._written, self._written_at = snapshot, time.monotonic()
         try:
