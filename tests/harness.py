@@ -303,10 +303,14 @@ class Instrument:
 
     def start(self, *arguments: str, seconds: float = PATIENCE) -> Watcher:
         """Start `watcher run --headless` and return when it says that it runs."""
+        watcher = self.launch(*arguments)
+        self.wait_until(lambda: self._runs(watcher.process.pid), seconds)
+        return watcher
+
+    def launch(self, *arguments: str) -> Watcher:
+        """Start it and wait for nothing."""
         command = self.command("run", "--headless", *arguments)
         self.watcher = Watcher(command, self.environment(), self.folder)
-        pid = self.watcher.process.pid
-        self.wait_until(lambda: self._runs(pid), seconds)
         return self.watcher
 
     def _runs(self, pid: int) -> bool:

@@ -11,18 +11,23 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 import watcher
-from tests.benchmarks import burst, latency, throughput
+from tests.benchmarks import burst, command, flood, latency, rescan, standing, throughput
 from tests.benchmarks.measure import Options, Row, machine
 from tests.harness import PROJECT
 
 BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
+    "command": command.measure,
     "latency": latency.measure,
+    "rescan": rescan.measure,
+    "standing": standing.measure,
+    "flood": flood.measure,
     "burst": burst.measure,
     "small": throughput.small,
     "medium": throughput.medium,
@@ -36,7 +41,11 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--marks", type=int, default=200, help="files taken one by one")
     parser.add_argument("--files", type=int, default=10_000, help="files dropped in at once")
     parser.add_argument("--size", type=int, default=4096, help="bytes of a file")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of ours and the rivals'")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of ours and the rivals'")
+    parser.add_argument("--tree", type=int, default=1_000_000, help="files of a full data root")
+    parser.add_argument("--receipts", type=int, default=1_000_000, help="receipts of a long life")
+    parser.add_argument("--idle", type=float, default=180.0, help="seconds of doing nothing")
+    parser.add_argument("--flood", type=int, default=50_000, help="files marked at once")
     parser.add_argument("--folder", type=Path, help="work here, on the file system that counts")
     parser.add_argument("--output", type=Path, default=PROJECT / "build" / "bench.json")
     chosen = parser.parse_args()
@@ -51,7 +60,9 @@ def measure_all(chosen: argparse.Namespace, folder: Path) -> list[Row]:
     for name in chosen.names or BENCHMARKS:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         place = folder / name
-        options = Options(place, chosen.marks, chosen.files, chosen.size, chosen.rounds)
+        wanted = {field.name for field in fields(Options)} - {"folder"}
+        options = Options(place, **{key: vars(chosen)[key] for key in wanted})
+        place.mkdir()
         rows += list(BENCHMARKS[name](options))
     return rows
 

@@ -73,12 +73,12 @@ def memory(work: str, seen: list[Burst]) -> Iterator[Row]:
         yield Row(f"{work}, memory {name}", figure or 0.0, "MiB")
 
 
-def lay_out(root: Path, options: Options) -> list[Path]:
-    """Write the files, unfinished, as scans of several experiments."""
+def lay_out(root: Path, options: Options, count: int) -> list[Path]:
+    """Write so many files, unfinished, as scans of several experiments."""
     folders = [root / f"RB{number + 1}" / "bluesky_scans" for number in range(EXPERIMENTS)]
     for folder in folders:
         folder.mkdir(parents=True)
-    paths = [folders[n % EXPERIMENTS] / f"scan{n:06}.txt" for n in range(options.files)]
+    paths = [folders[n % EXPERIMENTS] / f"scan{n:06}.txt" for n in range(count)]
     for number, path in enumerate(paths):
         path.write_bytes(number.to_bytes(8, "big") * (options.size // 8))
     return paths
@@ -93,21 +93,22 @@ def mark_all(paths: list[Path]) -> None:
 def watcher_burst(folder: Path, options: Options) -> Burst:
     """Drop the files before a running watcher and wait until the last source is gone."""
     with Instrument(folder) as instrument:
-        paths = lay_out(instrument.root, options)
+        paths = lay_out(instrument.root, options, options.files)
         watcher = instrument.start()
         pid = watcher.process.pid
         before = resident(pid)
         forget_peak(pid)
         began = time.perf_counter()
         mark_all(paths)
-        _wait_for_the_end(instrument, paths)
+        wait_for_the_end(instrument, paths)
         seconds = time.perf_counter() - began
         peak, after = resident(pid, "VmHWM"), resident(pid)
         instrument.stop()
-        return Burst(seconds, _lost(instrument, options), before, peak, after)
+        return Burst(seconds, lost(instrument, options, options.files), before, peak, after)
 
 
-def _wait_for_the_end(instrument: Instrument, paths: list[Path]) -> None:
+def wait_for_the_end(instrument: Instrument, paths: list[Path]) -> None:
+    """Wait until the last source is gone; what is not archived then is counted by others."""
     folders = sorted({path.parent for path in paths})
 
     def nothing_left() -> bool:
@@ -126,15 +127,15 @@ def _holds_files(folder: Path) -> bool:
         return any(True for _ in entries)
 
 
-def _lost(instrument: Instrument, options: Options) -> int:
+def lost(instrument: Instrument, options: Options, count: int) -> int:
     """Count the files that are not whole at both places, whatever the watcher says."""
-    lost = 0
-    for number in range(options.files):
+    missing = 0
+    for number in range(count):
         experiment, name = f"RB{number % EXPERIMENTS + 1}", f"scan{number:06}.txt"
         content = number.to_bytes(8, "big") * (options.size // 8)
         places = (instrument.archived(experiment, name), instrument.cached(experiment, name))
-        lost += not all(_holds(place, content) for place in places)
-    return lost
+        missing += not all(_holds(place, content) for place in places)
+    return missing
 
 
 def _holds(place: Path, content: bytes) -> bool:
@@ -146,7 +147,7 @@ def _holds(place: Path, content: bytes) -> bool:
 
 def rival_burst(folder: Path, options: Options, rival: tuple[str, ...]) -> float:
     """Copy the same files, already marked, with another tool; returns the seconds it took."""
-    mark_all(lay_out(folder / "Data", options))
+    mark_all(lay_out(folder / "Data", options, options.files))
     (folder / "archive").mkdir()
     began = time.perf_counter()
     subprocess.run([*rival, f"{folder / 'Data'}/", f"{folder / 'archive'}/"], check=True)

@@ -11,12 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from tests.benchmarks.measure import Options, Row, percentile
+from tests.benchmarks.measure import Options, Row, percentile, ratio_of
 from tests.harness import PATIENCE, Instrument, wait_until
 
 WARM_UP = 5
+OTHERS = 50.0
+"""Other files a second that a busy watcher takes."""
 CALM = 0.02
 """Seconds between a file's end and the next one's mark."""
 GLANCE = 0.0002
@@ -27,37 +30,80 @@ READ_ONLY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 def measure(options: Options) -> Iterator[Row]:
     """Take marks one by one, ours and the rival's in turn."""
     rival = "inotifywait, cp -p" if shutil.which("inotifywait") else ""
-    ours: list[float] = []
-    theirs: list[float] = []
+    calm: list[list[float]] = []
+    busy: list[list[float]] = []
+    theirs: list[list[float]] = []
     share = -(-options.marks // options.rounds)
     for number in range(options.rounds):
-        ours += watcher_marks(options.folder / f"latency{number}", share, options.size)
+        with Instrument(options.folder / f"latency{number}") as instrument:
+            instrument.start()
+            calm.append(watcher_marks(instrument, "calm", share, options.size))
+            with others_marked(instrument, options.size):
+                busy.append(watcher_marks(instrument, "busy", share, options.size))
         if rival:
-            theirs += inotifywait_marks(options.folder / f"rival{number}", share, options.size)
+            place = options.folder / f"rival{number}"
+            theirs.append(inotifywait_marks(place, share, options.size))
+    note = "durable and read back; the rival promises nothing"
+    work = f"mark to archive, {share * options.rounds} files one by one"
     for percent in (50, 99):
-        yield Row(
-            f"mark to archive, {len(ours)} files one by one, p{percent}",
-            percentile(ours, percent) * 1000,
-            "ms",
-            rival or "inotifywait is not installed",
-            percentile(theirs, percent) * 1000 if theirs else None,
-            "durable and read back; the rival promises nothing",
-        )
+        against = rival or "inotifywait is not installed"
+        yield compared(f"{work}, p{percent}", percent, calm, against, theirs, note)
+    work = f"the same while {OTHERS:.0f} other files a second are settled"
+    for percent in (50, 99):
+        yield compared(f"{work}, p{percent}", percent, busy, "itself, calm", calm, note)
 
 
-def watcher_marks(folder: Path, count: int, size: int) -> list[float]:
-    """Measure `watcher run` in a process of its own."""
-    with Instrument(folder) as instrument:
-        instrument.start()
+def compared(
+    work: str,
+    percent: int,
+    ours: list[list[float]],
+    rival: str,
+    theirs: list[list[float]],
+    note: str,
+) -> Row:
+    """Compare one percentile of all rounds; its ratio is the median of the rounds'."""
+    figures = [[percentile(taken, percent) * 1000 for taken in side] for side in (ours, theirs)]
+    row = ratio_of(work, figures[0], "ms", rival, figures[1])
+    mine, other = ([x for taken in side for x in taken] for side in (ours, theirs))
+    return replace(
+        row,
+        figure=percentile(mine, percent) * 1000,
+        theirs=percentile(other, percent) * 1000 if other else None,
+        note=f"{note}; {row.note}" if row.note else note,
+    )
 
-        def one(number: int) -> float:
-            name = f"scan{number}.txt"
-            source = instrument.write(f"RB1/bluesky_scans/{name}", bytes(size))
-            took = mark(source, instrument.archived("RB1", name), size)
-            instrument.wait_until(lambda: not source.exists())
-            return took
 
-        return in_turn(one, count)
+def watcher_marks(instrument: Instrument, experiment: str, count: int, size: int) -> list[float]:
+    """Measure a running watcher."""
+
+    def one(number: int) -> float:
+        name = f"scan{number}.txt"
+        source = instrument.write(f"{experiment}/bluesky_scans/{name}", bytes(size))
+        took = mark(source, instrument.archived(experiment, name), size)
+        instrument.wait_until(lambda: not source.exists())
+        return took
+
+    return in_turn(one, count)
+
+
+@contextmanager
+def others_marked(instrument: Instrument, size: int) -> Iterator[None]:
+    """Let other files be finished while the block lasts, at an even pace."""
+    over = threading.Event()
+
+    def finish_others() -> None:
+        number, due = 0, time.perf_counter()
+        while not over.wait(max(0.0, due - time.perf_counter())):
+            instrument.finish(f"others/bluesky_scans/{number}.txt", bytes(size))
+            number, due = number + 1, due + 1 / OTHERS
+
+    thread = threading.Thread(target=finish_others)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def inotifywait_marks(folder: Path, count: int, size: int) -> list[float]:

@@ -20,6 +20,10 @@ class Options:
     files: int
     size: int
     rounds: int
+    tree: int
+    receipts: int
+    idle: float
+    flood: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from watcher.inspection import below, scan_folder_in
-from watcher.model import SCAN_FOLDER, Fingerprint, FinishedFile, is_part
+from watcher.model import PART, SCAN_FOLDER, Fingerprint, FinishedFile, is_part
 from watcher.platform import system
 from watcher.sources.findings import Findings
 from watcher.sources.folders import Folder, descend
@@ -216,11 +216,9 @@ class Descent:
         inner = []
         findings, root = self._findings, self._root
         experiment, scan_folder, prefix = scan.experiment, scan.name, scan.prefix
-        is_plain_file, is_marked, fingerprint_of = (
-            system.is_plain_file,
-            system.is_marked,
-            Fingerprint.of,
-        )
+        is_plain_file, is_marked = system.is_plain_file, system.is_marked
+        fingerprint_of, stranded_before = Fingerprint.of, findings.stranded_before
+        unfinished = 0
         with folder.entries() as entries:
             for number, entry in enumerate(entries, 1):
                 name = entry.name
@@ -231,11 +229,13 @@ class Descent:
                     stat = entry.stat(follow_symlinks=False)
                     if not is_plain_file(stat):
                         continue
-                    if is_part(name):
+                    if name.startswith(PART[0]) and is_part(name):
                         findings.part(path, name)
                         continue
                     if not is_marked(stat):
-                        findings.unfinished(path, name, stat)
+                        unfinished += 1
+                        if stat.st_mtime <= stranded_before:
+                            findings.perhaps_stranded(path, name, stat)
                         continue
                     if not stat.st_ino:  # a listing doesn't always tell it
                         stat = folder.look_at(name)
@@ -248,6 +248,7 @@ class Descent:
                 )
                 if number % 256 == 0 and self._stopping():
                     break
+        findings.unfinished += unfinished
         return [
             (name, _SCAN_FOLDER)
             for name in inner

@@ -42,12 +42,15 @@ class Findings:
         self._now = time.time()
         self._chunk: list[FinishedFile] = []
         self._due = 0.0
-        self._size = self._finished = self._unfinished = self._stranded_count = 0
+        self._size = self._finished = self._stranded_count = 0
         self._oldest: float = math.inf
         self._stranded: list[tuple[float, str, int]] = []
         self._errors: list[str] = []
         self._unlisted = 0
         self.folders = 0
+        self.unfinished = 0
+        self.stranded_before = self._now - unfinished_after
+        """A file that was modified later is not stranded, whatever else it may be."""
 
     def finished(self, file: FinishedFile) -> None:
         """Add a finished file; a full chunk is handed over."""
@@ -57,9 +60,8 @@ class Findings:
         if len(self._chunk) == CHUNK:
             self.hand_over()
 
-    def unfinished(self, folder: str, name: str, stat: os.stat_result) -> None:
-        """Count an unfinished file; the oldest of the stranded ones are listed."""
-        self._unfinished += 1
+    def perhaps_stranded(self, folder: str, name: str, stat: os.stat_result) -> None:
+        """Count an unfinished file if it is stranded; the oldest of them are listed."""
         if is_stranded(stat, self._now, self._unfinished_after):
             self._stranded_count += 1
             put = heapq.heappush if len(self._stranded) < LISTED else heapq.heappushpop
@@ -107,7 +109,7 @@ class Findings:
             finished=self._finished,
             size=self._size,
             oldest=self._oldest / 1e9 if self._finished else None,
-            unfinished=self._unfinished,
+            unfinished=self.unfinished,
             stranded=tuple(Stranded(path, size, -age) for age, path, size in stranded),
             stranded_count=self._stranded_count,
             folders=self.folders,
