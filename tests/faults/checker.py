@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 
 MANIFEST = "checksums.sha256"
 SCANS = "bluesky_scans"
+_ESCAPED = {b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,12 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 def _is_copy(path: str) -> bool:
     name = os.path.basename(path)
-    return name != MANIFEST and not name.startswith(".watcher-")
+    return name != MANIFEST and not is_part(name)
+
+
+def is_part(name: str) -> bool:
+    """Tell whether a name is one that only temporary files have."""
+    return name.startswith(".watcher-") and name.endswith(".part")
 
 
 def _parts(folder: Path) -> list[str]:
@@ -180,7 +187,7 @@ def _parts(folder: Path) -> list[str]:
         os.path.join(parent, name)
         for parent, _, names in os.walk(folder)
         for name in names
-        if name.startswith(".watcher-")
+        if is_part(name)
     ]
 
 
@@ -190,7 +197,7 @@ def _lines(raw: bytes) -> list[tuple[str, str]]:
     for line in raw.split(b"\n")[:-1]:
         digest, _, name = line.removeprefix(b"\\").partition(b" *")
         if line.startswith(b"\\"):
-            name = name.replace(b"\\n", b"\n").replace(b"\\r", b"\r").replace(b"\\\\", b"\\")
+            name = re.sub(rb"\\([nr\\])", lambda match: _ESCAPED[match[1]], name)
         lines.append((os.fsdecode(name), digest.decode("ascii", "replace")))
     return lines
 
