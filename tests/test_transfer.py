@@ -573,6 +573,22 @@ def test_a_part_that_could_not_be_removed_goes_at_the_next_look(ground, store, n
 
 
 @as_root
+def test_a_mount_that_goes_before_a_copy_leaves_its_bare_folder_alone(ground, tmp_path):
+    """R2: what was begun in the bare folder gets no name there."""
+    store = Store(tmp_path, below="{experiment}")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", store.folder], check=True)
+
+    def unmount():
+        subprocess.run(["umount", "-l", store.folder], check=True)
+        (store.folder / "RB1").mkdir()
+
+    file = ground.finished()
+    with faulty(create_part={1: before(unmount)}), pytest.raises(DestinationDown, match="bare"):
+        store.carry(file)
+    assert not [path for path in store.folder.rglob("*") if path.is_file()]
+
+
+@as_root
 def test_an_unremovable_leftover_stops_nobody(ground, store):
     """R8: it is swept when that can be done."""
     left = store.home() / f"{Store(store.folder.parent).parts.new()}"

@@ -44,9 +44,11 @@ _names = st.binary(min_size=1, max_size=40) | st.text(min_size=1, max_size=60).m
 
 
 def clean(raw):
-    """Make a name that the system allows of any bytes."""
+    """Make a name that the system allows of any bytes; `sha256sum -c` takes `-` for its input."""
     raw = raw.replace(b"/", b"_").replace(b"\0", b"_")[:255]
-    reserved = raw in {b".", b".."} or raw.startswith(b".watcher-") or raw == b"checksums.sha256"
+    reserved = (
+        raw in {b".", b"..", b"-"} or raw.startswith(b".watcher-") or raw == b"checksums.sha256"
+    )
     return os.fsdecode(b"_" + raw if reserved else raw)
 
 

@@ -101,6 +101,7 @@ def _take_all_steps(batch: Batch, turn: Turn, before_publishing: Callable[[], No
         batch.one_by_one(steps.close)
         batch.one_by_one(steps.begin_to_read_back)
         batch.one_by_one(steps.read_back)
+    batch.look_again()
     before_publishing()
     with turn.taken():
         batch.one_by_one(steps.publish)

@@ -84,6 +84,14 @@ class Batch:
     beside: dict[str, frozenset[str]] = field(default_factory=dict)
     """What may be producers' checksum files, by the sources' folder."""
 
+    def look_again(self) -> None:
+        """Make sure that what was copied into is no bare folder that a mount hid (R2).
+
+        Later it can't be: a copy that is on the mount is not found in the bare folder.
+        """
+        if any(shipment.outcome is None for shipment in self.shipments):
+            self.depot.reach.look()
+
     def one_by_one(self, step: Step) -> None:
         """Take each file that is under way one step on."""
         self._concluded(step, map)
