@@ -9,6 +9,7 @@ import pytest
 
 from tests.depots import CYCLE, Store
 from tests.faulty import fails, faulty
+from watcher import reach
 from watcher.destination import PartNames
 from watcher.errors import DestinationDown
 from watcher.platform import system
@@ -37,6 +38,24 @@ def test_the_newest_cycle_is_seen_and_a_new_one_as_soon_as_it_is_there(store):
     (store.folder / "cycle_26_11").mkdir()
     store.reach.look()
     assert store.reach.cycles[0] == "cycle_26_11"
+
+
+def test_who_begins_is_served_by_a_look_ahead_for_a_moment(store, tmp_path, monkeypatch):
+    """R2: a moment only, and not by one that failed; whoever looks himself sees what is there."""
+    monkeypatch.setattr(reach, "LATELY", 60.0)
+    store.reach.look_ahead()
+    store.folder.rename(tmp_path / "away")
+    store.reach.look_to_begin()
+    with pytest.raises(DestinationDown):
+        store.reach.look_ahead()
+    with pytest.raises(DestinationDown):
+        store.reach.look_to_begin()
+    (tmp_path / "away").rename(store.folder)
+    store.reach.look_ahead()
+    monkeypatch.setattr(reach, "LATELY", 0.0)
+    store.folder.rename(tmp_path / "away")
+    with pytest.raises(DestinationDown):
+        store.reach.look_to_begin()
 
 
 def test_without_any_cycle_it_is_down_and_none_is_made(store):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import stat
+import time
 from collections.abc import Callable, Collection
 
 from watcher.destination import PartNames, Template, cycles_in
@@ -18,6 +20,8 @@ from watcher.platform import system
 
 LATEST = "latest"
 """The `cycle` of the configuration that means the newest one there is."""
+LATELY = 0.01
+"""Seconds for which a look ahead serves those who only begin to use the destination."""
 _TRIAL = b"\0" * 4096
 _ELSEWHERE = "correct the destination's path, or the link, so that it leads elsewhere"
 _UNSAFE = "nothing is written there: use another file system, or share it in another way"
@@ -53,6 +57,7 @@ class Reach:
         self._template = template
         self._parts = parts
         self._is_safe = False
+        self._looked_ahead_at = -math.inf
         self._swept: set[str] = set()
         self._flushed: set[str] = set()
         self._left: set[str] = set()
@@ -103,6 +108,17 @@ class Reach:
         self.volume = system.volume(fixed)
         if self._left:
             self._clear_away(*self._left)
+
+    def look_ahead(self) -> None:
+        """Look for those too who will want to use the destination in a moment."""
+        began, self._looked_ahead_at = time.monotonic(), -math.inf
+        self.look()
+        self._looked_ahead_at = began
+
+    def look_to_begin(self) -> None:
+        """Look, unless somebody has just looked ahead; whoever ends something looks himself."""
+        if time.monotonic() - self._looked_ahead_at > LATELY:
+            self.look()
 
     def check(self, place: ArchivePath) -> None:
         """Make sure that the part of a place that is never created is there."""

@@ -83,7 +83,7 @@ class CycleReader:
                     return
                 number = self._asked
             try:
-                self._reach.look()
+                self._reach.look_ahead()
             except Exception:  # the lane says what is wrong with the destination
                 logger.debug("the cycle can't be read now", exc_info=True)
             with self._changed:

@@ -77,7 +77,7 @@ def carry(
         DestinationDown: likewise.
 
     """
-    depot.reach.look()
+    depot.reach.look_to_begin()
     parts = [os.path.join(t.place.parent, depot.parts.new()) for t in transfers]
     batch = Batch(depot, moved, [Shipment(t, p) for t, p in zip(transfers, parts, strict=True)])
     try:
