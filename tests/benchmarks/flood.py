@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from tests.benchmarks.burst import lay_out, lost, mark_all, wait_for_the_end
@@ -13,7 +14,6 @@ from tests.benchmarks.measure import Options, Row
 from tests.harness import Instrument
 
 SIGN = "hints were lost"
-GLANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,19 @@ def flood(folder: Path, options: Options) -> Flood:
     with Instrument(folder) as instrument:
         paths = lay_out(instrument.root, options, options.flood)
         watcher = instrument.start()
-        began = time.perf_counter()
+        began, began_at = time.perf_counter(), time.time()
         mark_all(paths)
         marking = time.perf_counter() - began
-        noticed = None
-        while time.perf_counter() - began < marking + 10.0 and noticed is None:
-            if SIGN in watcher.output:
-                noticed = time.perf_counter() - began
-            time.sleep(GLANCE)
         wait_for_the_end(instrument, paths)
         seconds = time.perf_counter() - began
         instrument.stop()
+        noticed = told - began_at if (told := when_told(watcher.output)) else None
         return Flood(marking, noticed, seconds, lost(instrument, options, options.flood))
+
+
+def when_told(log: str) -> float | None:
+    """Return when the log says that hints were lost, in seconds since the epoch."""
+    for line in log.splitlines():
+        if SIGN in line:
+            return datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp()
+    return None
