@@ -383,6 +383,7 @@ def test_what_was_dropped_comes_back_at_once(tmp_path: Path):
     with inside:
         inside.until(lambda: inside.shown.archived == 100, 15.0)
         assert inside.told(HintsMissed) == []
+        assert len(inside.told(RescanEnded)) == 1
 
 
 def test_files_that_come_while_the_first_walk_runs_are_not_missed(tmp_path: Path):

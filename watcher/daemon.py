@@ -208,7 +208,7 @@ class Watcher:
         result = self._rounds.walk()
         while not self.stop_event.wait(self._glance()) and not self._is_through():
             if self._backlog.has_dropped and not self._backlog.is_crowded:
-                result = self._rounds.walk()
+                self._rounds.refill()
         return Ended(result, max(len(self._backlog), self._ledger.waiting()))
 
     def stop(self, reason: str = "asked to") -> bool:

@@ -37,6 +37,8 @@ class Rounds:
     stop: threading.Event
     _asked: threading.Condition = field(default_factory=threading.Condition)
     _is_wanted: bool = True
+    _has_room: bool = False
+    """Whether what was turned away can be brought back."""
     _below: list[str] = field(default_factory=list)
     _is_blind: bool = True
     """Whether hints can't have told of everything: nobody listened, or not all the time."""
@@ -75,7 +77,9 @@ class Rounds:
     def look_for_dropped(self) -> bool:
         """Bring back what was turned away, once there is room; tells whether there is any."""
         if self.backlog.has_dropped and not self.backlog.is_crowded:
-            self.ask()
+            with self._asked:
+                self._has_room = True
+                self._asked.notify_all()
         return self.backlog.has_dropped
 
     def wake(self) -> None:
@@ -94,6 +98,8 @@ class Rounds:
                     self.rescan.walk_below(folder, found, self.stop.is_set)
                 if is_full:
                     self.walk()
+                elif self._has_room:
+                    self.refill()
             except Exception:  # said, and gone on from: the next walk may go better (R11)
                 logger.exception("unexpected error while walking; it goes on")
             if is_full:
@@ -103,7 +109,7 @@ class Rounds:
         """Wait for something to walk: whether everything, and which folders by themselves."""
         with self._asked:
             self._asked.wait_for(
-                lambda: self._is_wanted or self._below or self.stop.is_set(),
+                lambda: self._is_wanted or self._has_room or self._below or self.stop.is_set(),
                 max(0.0, due - time.monotonic()),
             )
             if self.stop.is_set():
@@ -117,10 +123,16 @@ class Rounds:
         """Walk everything; what it finds though no hint told of it is looked into later."""
         self.activity.tell(RescanBegan())
         expected = self._is_blind or self.backlog.has_dropped
-        self._is_blind = self.backlog.has_dropped = False
+        self._is_blind = self._has_room = self.backlog.has_dropped = False
         found = functools.partial(self.intake.found, expected=expected)
         result = self.rescan.walk(found, self.stop.is_set)
         if not self.stop.is_set():
             self.walked(result)
         self.activity.tell(RescanEnded(result, time.time() + self.interval))
         return result
+
+    def refill(self) -> None:
+        """Bring back what was turned away; that ends as soon as something is turned away again."""
+        self._has_room = self.backlog.has_dropped = False
+        found = functools.partial(self.intake.found, expected=True)
+        self.rescan.walk(found, lambda: self.stop.is_set() or self.backlog.has_dropped)
