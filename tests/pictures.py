@@ -1,12 +1,18 @@
-"""Takes the pictures of the dashboard that README shows, from real runs: `make pictures`."""
+"""Takes the pictures of the dashboard that README shows, from real runs: `make pictures`.
+
+It takes some minutes: a calm that has just begun looks like nothing.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import io
-import re
+import math
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -18,19 +24,36 @@ from watcher.lock import locked
 from watcher.views.dashboard import render
 
 PICTURES = Path(__file__).resolve().parent.parent / "examples" / "pictures"
-WIDTH, HEIGHT = 100, 26
+WIDTH, HEIGHT = 100, 27
+CALM, AWAY = 300.0, 75.0
+"""Seconds that pass until the pictures of the calm and of the outage are taken."""
 CONFIG = """\
 instrument: NDXLARMOR
-data_roots: ['{top}/Data']
+data_roots: ['{top}/data']
 destinations:
   - name: archive
     path: '{top}/inst/{{instrument}}/Instrument/data/{{cycle}}/autoreduced/bluesky/{{experiment}}'
   - name: cache
-    path: '{top}/Data/Export only/{{experiment}}/bluesky_scans'
+    path: '{top}/data/Export only/{{experiment}}/bluesky_scans'
     cleaned_by_others: true
 retry: {{initial: 200ms, maximum: 1s}}
-state_dir: '{top}/state'
+state_dir: '{top}/var/lib/watcher'
 """
+
+
+def from_the_root(value: Any, top: str) -> Any:
+    """Return a snapshot as if the temporary folder were the computer's own root."""
+    if isinstance(value, str):
+        return value.replace(top, "")
+    if isinstance(value, Mapping):
+        return {from_the_root(k, top): from_the_root(v, top) for k, v in value.items()}
+    if isinstance(value, tuple):
+        return tuple(from_the_root(each, top) for each in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        changed = {name: from_the_root(getattr(value, name), top) for name in names}
+        return dataclasses.replace(value, **changed)
+    return value
 
 
 class Scene:
@@ -41,28 +64,37 @@ class Scene:
         self.top = top
         self.share = top / "inst"
         self.cycle = self.share / "NDXLARMOR" / "Instrument" / "data" / "cycle_26_2"
-        self.cycle.mkdir(parents=True)
-        (top / "Data").mkdir()
-        file = top / "watcher.yaml"
+        for folder in (self.cycle, top / "data", top / "etc"):
+            folder.mkdir(parents=True)
+        file = top / "etc" / "watcher.yaml"
         file.write_text(CONFIG.format(top=top), encoding="utf-8")
         self.config = load(str(file))
         self.activity = Activity()
-        self.watcher = Watcher(self.config, self.activity, log_file=str(top / "state/watcher.log"))
+        log_file = f"{self.config.state_dir}/watcher.log"
+        self.watcher = Watcher(self.config, self.activity, log_file=log_file)
+        self._number = 0
 
     def finish(self, name: str, content: bytes) -> None:
         """Write a file and mark it finished."""
-        path = self.top / "Data" / name
+        path = self.top / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         path.chmod(0o444)
 
-    def scans(self, first: int, last: int, size: int = 2000) -> None:
-        """Finish the three files of some scans."""
-        for number in range(first, last):
-            folder = f"RB25{number % 4:05}/bluesky_scans"
-            stem = f"{folder}/NDXLARMOR_theta_2026-11-21_10-{number // 60:02}-{number % 60:02}Z"
-            for end in (".txt", "_fit.txt", ".png"):
-                self.finish(stem + end, f"{number}{end}\n".encode() * size)
+    def scan(self, lines: int = 2000) -> None:
+        """Finish the three files of a scan."""
+        self._number += 1
+        now = time.strftime("%Y-%m-%d_%H-%M-%S", time.gmtime(time.time()))
+        stem = f"RB26{self._number % 4:05}/bluesky_scans/NDXLARMOR_theta_{now}Z_{self._number}"
+        for end, size in ((".txt", lines), ("_fit.txt", lines // 5), (".png", 4 * lines)):
+            self.finish(stem + end, f"{self._number}{end}\n".encode() * size)
+
+    def scans(self, seconds: float, pause: float) -> None:
+        """Measure for so long, now faster, now slower."""
+        began = time.monotonic()
+        while (now := time.monotonic() - began) < seconds:
+            self.scan()
+            time.sleep(pause * (1.5 + math.sin(now / 25)))
 
     def away(self) -> None:
         """Take the archive away."""
@@ -72,17 +104,13 @@ class Scene:
         """Bring it back."""
         (self.top / "away").rename(self.share)
 
-    def archived(self) -> int:
-        """Return how many files are archived."""
-        return self.activity.snapshot.archived
-
     def take(self, name: str) -> None:
         """Write down what the dashboard shows now."""
+        snapshot = from_the_root(self.activity.snapshot, str(self.top))
         console = Console(record=True, width=WIDTH, height=HEIGHT, file=io.StringIO())
-        console.print(render(self.activity.snapshot, (WIDTH, HEIGHT), time.time()))
-        text = console.export_svg(title=f"watcher run: {name}").replace(str(self.top), "")
-        text = re.sub(' textLength="[^"]*"', "", text)  # the lines are shorter now
-        (PICTURES / f"{name}.svg").write_text(text, encoding="utf-8")
+        console.print(render(snapshot, (WIDTH, HEIGHT), time.time()))
+        svg = console.export_svg(title="watcher run", unique_id=name)
+        (PICTURES / f"{name}.svg").write_text(svg, encoding="utf-8")
 
 
 def main() -> None:
@@ -99,31 +127,29 @@ def main() -> None:
 
 
 def _play(scene: Scene) -> None:
-    scene.scans(0, 8)
-    wait_until(lambda: scene.archived() == 24)
+    scene.scans(CALM, 2.0)
+    wait_until(lambda: not scene.activity.snapshot.backlog)
+    time.sleep(3)
     scene.take("calm")
     scene.away()
-    scene.scans(8, 400, size=20_000)
-    snapshot = wait_until(lambda: _outage(scene))
-    assert snapshot
+    scene.scans(AWAY, 0.3)
     scene.take("outage")
+    for _ in range(300):
+        scene.scan(20_000)
+    before = scene.activity.snapshot.archived
     scene.back()
-    wait_until(lambda: scene.archived() > 200)
+    wait_until(lambda: scene.activity.snapshot.archived > before + 250)
+    wait_until(lambda: scene.activity.snapshot.in_flight)
     scene.take("draining")
-    wait_until(lambda: scene.activity.snapshot.backlog == 0, 120.0)
-    other = scene.cycle / "autoreduced/bluesky/RB2500001/NDXLARMOR_theta_2026-11-21_11-00-01Z.txt"
+    wait_until(lambda: not scene.activity.snapshot.backlog, 300.0)
+    name = "RB2600001/bluesky_scans/NDXLARMOR_theta_2026-11-21_11-00-01Z.txt"
+    other = scene.cycle / "autoreduced/bluesky" / name.replace("/bluesky_scans", "")
     other.write_bytes(b"what somebody else has put there")
-    scene.finish("RB2500001/bluesky_scans/" + other.name, b"the scan")
+    scene.finish(name, b"the scan")
     wait_until(
         lambda: scene.activity.snapshot.conflicts == 1 and not scene.activity.snapshot.backlog
     )
     scene.take("conflict")
-
-
-def _outage(scene: Scene) -> bool:
-    snapshot = scene.activity.snapshot
-    down = snapshot.destinations["archive"].state.value == "offline"
-    return down and snapshot.backlog == 392 * 3
 
 
 if __name__ == "__main__":

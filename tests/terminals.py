@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 
-from tests.harness import Instrument, wait_until
+from tests.harness import PROJECT, wait_until
 
 
 class Terminal:
@@ -39,15 +39,15 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def on_terminal(instrument: Instrument, *arguments: str, **more: str) -> Iterator[Terminal]:
-    """Run a command of `watcher` on a terminal; `more` goes into its environment."""
+def on_terminal(command: list[str], **more: str) -> Iterator[Terminal]:
+    """Run a command on a terminal; `more` goes into its environment."""
     import pty  # noqa: PLC0415 - only there is one
 
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        instrument.command(*arguments),
-        cwd=instrument.folder,
-        env=instrument.environment() | {"TERM": "xterm-256color"} | more,
+        command,
+        cwd=PROJECT,
+        env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1"} | more,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -21,12 +21,12 @@ WORDS = [[name] for name in COMMANDS if name != "startup"] + [
 ]
 
 
-def watcher(*arguments: str, folder: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+def watcher(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, "-m", "watcher", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1", "COLUMNS": "200"},
+        cwd=PROJECT,
+        env=os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1", "COLUMNS": "200"} | more,
         capture_output=True,
         encoding="utf-8",
         timeout=60,
@@ -110,7 +110,7 @@ def test_a_pass_shows_a_bar_and_a_summary_on_a_terminal(tmp_path: Path) -> None:
     with Instrument(tmp_path) as instrument:
         for number in range(800):
             instrument.finish(f"RB1/bluesky_scans/{number}.txt")
-        with on_terminal(instrument, "rescan") as shown:
+        with on_terminal(instrument.command("rescan")) as shown:
             assert shown.ended() == 0
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.text)
     assert re.search(r"archiving.* [0-9]+/800 ", text), text
@@ -124,7 +124,10 @@ def test_a_pass_shows_a_bar_and_a_summary_on_a_terminal(tmp_path: Path) -> None:
 def test_the_dashboard_ends_with_a_summary_and_the_terminal_as_it_was(
     tmp_path: Path, more: dict[str, str]
 ) -> None:
-    with Instrument(tmp_path) as instrument, on_terminal(instrument, "run", **more) as shown:
+    with (
+        Instrument(tmp_path) as instrument,
+        on_terminal(instrument.command("run"), **more) as shown,
+    ):
         shown.wait_for("Ctrl-C stops")
         instrument.finish("RB1/bluesky_scans/\u05e9\u05dc\u05d5\u05dd [red]x.txt")
         shown.wait_for("[red]x.txt")
@@ -138,3 +141,25 @@ def test_the_dashboard_ends_with_a_summary_and_the_terminal_as_it_was(
     assert ("\u25cf" in before) is ("PYTHONIOENCODING" not in more)
     coloured = re.search(r"\x1b\[[0-9;]*[34][0-7]m", shown.text)
     assert bool(coloured) is ("NO_COLOR" not in more)
+
+
+def test_the_demo_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    """In the middle an outage; no terminal, so it logs lines."""
+    done = watcher("demo", "--seconds", "3", TMPDIR=str(tmp_path), TEMP=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "archive is offline" in done.stdout
+    assert "archive is online again" in done.stdout
+    assert done.stdout.splitlines()[-1] == "Nothing was lost."
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.posix
+@pytest.mark.skipif(os.name == "nt", reason="a pseudo-terminal stands for the console")
+def test_a_demo_that_is_ended_in_the_outage_goes_on(tmp_path: Path) -> None:
+    with on_terminal([sys.executable, "-m", "watcher", "demo"], TMPDIR=str(tmp_path)) as shown:
+        shown.wait_for("waits for archive")
+        shown.process.send_signal(signal.SIGINT)
+        assert shown.ended() == 0, shown.text
+    assert "A second start goes on with what still waits." in shown.text
+    assert "Nothing was lost." in shown.text
+    assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import StringIO, TextIOWrapper
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from tests import scenes
 from tests.scenes import NOW
-from watcher.activity import Activity, DestinationChanged, Snapshot, Started
+from watcher.activity import Activity, Archived, DestinationChanged, Snapshot, Started
 from watcher.model import DestinationState
 from watcher.views import words
 from watcher.views.dashboard import render, run_dashboard, summary
@@ -159,6 +160,16 @@ def test_a_summary_says_what_was_done_and_what_stays_behind() -> None:
     assert "archive offline since 15:10: the network path was not found (53)" in text
     console.print(summary(scenes.calm(), NOW))
     assert "nothing stays behind" in console.export_text()
+
+
+def test_a_summary_names_the_folder_that_all_went_to() -> None:
+    here = scenes.receipts("a.txt", NOW)
+    there = tuple(replace(r, folder=r.folder.replace("RB123456", "RB127")) for r in here)
+    for files, archive in (((here,), "RB123456"), ((here, there), "")):
+        console = Console(width=200, file=StringIO(), record=True, legacy_windows=False)
+        state = scenes.told([(1.0, Archived(files))], scenes.starting())
+        console.print(summary(state, NOW), soft_wrap=True)
+        assert rf"archive → {scenes.ARCHIVE}\{archive}" in console.export_text().splitlines()[1]
 
 
 class Screen(StringIO):

@@ -239,7 +239,8 @@ def test_where_nobody_has_run_yet_that_is_said(tmp_path: Path) -> None:
 @pytest.mark.posix
 @pytest.mark.skipif(os.name == "nt", reason="a pseudo-terminal stands for the console")
 def test_watching_shows_it_anew_and_puts_the_terminal_back(tmp_path: Path) -> None:
-    with Instrument(tmp_path) as instrument, on_terminal(instrument, "status", "--watch") as shown:
+    instrument = Instrument(tmp_path)
+    with instrument, on_terminal(instrument.command("status", "--watch")) as shown:
         shown.wait_for("no watcher has run")
         instrument.start()
         shown.wait_for("running for")

@@ -94,8 +94,10 @@ def demo(
     try:
         config = instrument.configuration()
         made: list[Path] = []
-        with locked(config.state_dir), _measuring(instrument, seconds, made, stop):
-            watch(config, headless=False, stop=stop)
+        with locked(config.state_dir):
+            with _measuring(instrument, seconds, made, stop):
+                watch(config, headless=False, stop=stop)
+            _go_on(config, made)
         return _tell(instrument, made)
     finally:
         shutil.rmtree(top, onerror=_remove_marked)
@@ -169,6 +171,19 @@ def _remove_marked(function: object, path: str, _error: object) -> None:
     os.chmod(path, 0o700)
     if callable(function):
         function(path)
+
+
+def _go_on(config: Config, made: list[Path]) -> None:
+    """Do what a second start would do, if somebody ended the first too early."""
+    from watcher.activity import Activity
+    from watcher.daemon import Watcher
+
+    if not any(path.exists() for path in made):
+        return
+    typer.echo("\nA second start goes on with what still waits.")
+    watcher = Watcher(config, Activity())
+    watcher.run_once()
+    watcher.stop()
 
 
 def _tell(instrument: _Instrument, made: list[Path]) -> int:

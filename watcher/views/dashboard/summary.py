@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 from rich.console import Group
 from rich.text import Text
 
@@ -33,11 +36,20 @@ def _ran(look: Look) -> float:
 
 
 def _where(look: Look) -> list[Text]:
-    folders = {r.destination: r.folder for files in look.snapshot.recent[::-1] for r in files}
+    folders: dict[str, set[str]] = {}
+    for receipt in (receipt for receipts in look.snapshot.recent for receipt in receipts):
+        folders.setdefault(receipt.destination, set()).add(receipt.folder)
     return [
-        Text(f"  {look.plain(name)} {look.glyphs.arrow} {words.path_name(folder, look.encoding)}")
-        for name, folder in folders.items()
+        Text(f"  {look.plain(name)} {look.glyphs.arrow} {_above(look, below)}")
+        for name, below in sorted(folders.items())
     ]
+
+
+def _above(look: Look, folders: set[str]) -> str:
+    """Show the folder that all have in common."""
+    split = [re.split(r"(?<=[/\\])", folder) for folder in folders]
+    common = os.path.commonprefix(split)  # noqa: RUF071 - of parts, whichever system's they are
+    return words.path_name("".join(common), look.encoding)
 
 
 def _behind(look: Look) -> list[Text]:
