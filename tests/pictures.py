@@ -43,7 +43,7 @@ state_dir: '{top}/var/lib/watcher'
 
 def from_the_root(value: Any, top: str) -> Any:
     """Return a snapshot as if the temporary folder were the computer's own root."""
-    if isinstance(value, str):
+    if type(value) is str:  # and no state, which is a word too
         return value.replace(top, "")
     if isinstance(value, Mapping):
         return {from_the_root(k, top): from_the_root(v, top) for k, v in value.items()}

@@ -87,13 +87,12 @@ def _trouble(view: DestinationView) -> str:
 
 
 def _reasons(look: Look, view: DestinationView, indent: int, width: int) -> list[Text]:
-    arrow, room = look.glyphs.arrow, width - indent
+    room, start = width - indent, " " * indent
     said = look.wrapped(look.plain(_trouble(view)), room, 2)
-    first, *rest = look.wrapped(look.plain(view.mend), room - len(arrow) - 1, 2) or [""]
-    mend = [f"{arrow} {first}", *(" " * (len(arrow) + 1) + line for line in rest)]
+    mend = _mend(look, look.plain(view.mend), room)
     return [
-        *(Text(" " * indent + line, style="yellow") for line in said),
-        *(Text(" " * indent + line) for line in (mend if first else [])),
+        *(Text(start + line, style="yellow") for line in said),
+        *(Text(start + m) for m in mend),
     ]
 
 
@@ -270,12 +269,19 @@ def _item(look: Look, name: str, reason: str, mend: str, width: int) -> list[Tex
     shown = look.short(look.name(name), max(12, width // 3))
     line = Text(f"{shown}  " if shown else "")
     line.append(look.sentence(look.plain(reason), max(0, width - line.cell_len)), style="yellow")
-    todo = f"  {look.glyphs.arrow} {look.plain(mend)}"
+    arrow, todo = look.glyphs.arrow, look.plain(mend)
     if not mend:
         return [line]
-    if line.cell_len + cell_len(todo) <= width:
-        return [line.append(todo)]
-    return [line, Text(look.sentence(todo, width))]
+    if line.cell_len + cell_len(f"  {arrow} {todo}") <= width:
+        return [line.append(f"  {arrow} {todo}")]
+    return [line, *(Text("  " + text) for text in _mend(look, todo, width - 2))]
+
+
+def _mend(look: Look, mend: str, width: int) -> list[str]:
+    """Say what to do on two lines at the most."""
+    arrow = f"{look.glyphs.arrow} "
+    lines = look.wrapped(mend, width - len(arrow), 2)
+    return [(" " * len(arrow) if number else arrow) + line for number, line in enumerate(lines)]
 
 
 def rhythm(look: Look, width: int) -> list[Text]:
