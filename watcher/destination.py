@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import itertools
 import ntpath
@@ -46,6 +47,7 @@ class Template:
     segments: tuple[str, ...]
     _first: int = field(init=False, repr=False)
     _cycle: int | None = field(init=False, repr=False)
+    _has_year: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Find where the placeholders stand."""
@@ -53,6 +55,7 @@ class Template:
         cycle = self.segments.index("{cycle}") if "{cycle}" in self.segments else None
         object.__setattr__(self, "_first", first)
         object.__setattr__(self, "_cycle", cycle)
+        object.__setattr__(self, "_has_year", any("{year}" in s for s in self.segments))
 
     @classmethod
     def parse(cls, text: str, instrument: str) -> Template:
@@ -125,15 +128,27 @@ class Template:
         """
         if self._cycle is not None and cycle is None:
             raise LookupError(f"no cycle is known for {self.text}")
-        values = {"{experiment}": file.experiment, "{cycle}": cycle or ""}
-        year = _year(file) if any("{year}" in s for s in self.segments) else ""
+        year = _year(file) if self._has_year else ""
+        fixed, folder = _written_out(self, file.experiment, cycle or "", year)
+        return ArchivePath(fixed, folder, file.relative)
+
+    def written_out(self, experiment: str, cycle: str, year: str) -> tuple[str, str]:
+        """Return the part that is never created, and the experiment's folder."""
+        values = {"{experiment}": experiment, "{cycle}": cycle}
         written = [values.get(s, s.replace("{year}", year)) for s in self.segments]
         folder = self._join(s for s in written if s)
-        fixed = self.fixed if self._cycle is None else self._join(written[: self._cycle + 1])
-        return ArchivePath(fixed, folder, file.relative)
+        return (
+            self.fixed if self._cycle is None else self._join(written[: self._cycle + 1])
+        ), folder
 
     def _join(self, segments: Iterable[str]) -> str:
         return system.native(os.path.join(self.anchor, *segments))
+
+
+@functools.lru_cache(maxsize=1024)
+def _written_out(template: Template, experiment: str, cycle: str, year: str) -> tuple[str, str]:
+    """Remember it: thousands of files share an experiment."""
+    return template.written_out(experiment, cycle, year)
 
 
 def _year(file: FinishedFile) -> str:

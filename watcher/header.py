@@ -35,6 +35,8 @@ def scan_of(start: bytes) -> Scan | None:
         What it says; None if it is no header of a scan.
 
     """
+    if b"uid: " not in start:  # most files have no header
+        return None
     found: dict[str, str] = {}
     for line in start[:READ].split(b"\n"):
         if not line.strip():

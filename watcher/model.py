@@ -43,6 +43,14 @@ class Fingerprint:
         """Take the fingerprint that a look at a file shows."""
         return cls(stat.st_size, stat.st_mtime_ns, f"{stat.st_ino:x}")
 
+    def is_of(self, stat: os.stat_result) -> bool:
+        """Tell whether a look at a file shows this fingerprint."""
+        return (
+            self.size == stat.st_size
+            and self.mtime_ns == stat.st_mtime_ns
+            and self.identity == f"{stat.st_ino:x}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class FinishedFile:

@@ -8,13 +8,12 @@ it succeeds, the error was one file's own, which backs off alone.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import errno
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import tenacity
@@ -160,6 +159,30 @@ class Patience:
             raise Stopped
 
 
+class Watch:
+    """One stay inside the calls to a destination, for a `with` statement; a cheap one."""
+
+    __slots__ = ("_beats", "_destination", "_token")
+
+    def __init__(self, beats: dict[int, tuple[str, float]], token: int, destination: str) -> None:
+        """Use `Pulses.watching`."""
+        self._beats = beats
+        self._token = token
+        self._destination = destination
+
+    def __enter__(self) -> Callable[[], None]:
+        """Begin; what is given is called whenever it moves."""
+        self._beat()
+        return self._beat
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        del self._beats[self._token]
+
+    def _beat(self) -> None:
+        self._beats[self._token] = (self._destination, time.monotonic())
+
+
 class Pulses:
     """Who is inside a call to which destination, and when it last moved; durations only."""
 
@@ -168,19 +191,9 @@ class Pulses:
         self._beats: dict[int, tuple[str, float]] = {}
         self._tokens = itertools.count()
 
-    @contextlib.contextmanager
-    def watching(self, destination: str) -> Iterator[Callable[[], None]]:
+    def watching(self, destination: str) -> Watch:
         """Watch the calls to a destination made inside; call what is given whenever it moves."""
-        token = next(self._tokens)
-
-        def beat() -> None:
-            self._beats[token] = (destination, time.monotonic())
-
-        beat()
-        try:
-            yield beat
-        finally:
-            del self._beats[token]
+        return Watch(self._beats, next(self._tokens), destination)
 
     def stillness(self) -> dict[str, float]:
         """Return for each destination in use for how many seconds nothing has moved there."""

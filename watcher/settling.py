@@ -13,7 +13,8 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from watcher.backlog import Entry
@@ -30,14 +31,13 @@ from watcher.model import (
     Receipt,
     Transfer,
 )
-from watcher.outage import Pulses
+from watcher.outage import Pulses, Watch
 from watcher.platform import system
 from watcher.transfer import (
     Depot,
     Turn,
     at_once,
     candidates,
-    entry_of,
     hash_copy,
     holds,
     is_still,
@@ -166,7 +166,7 @@ class Settling:
         taken: set[str] = set()
         ready: set[str] = set()
         for entry in entries:
-            with _kept_in(outcomes, entry):
+            with _Kept(outcomes, entry):
                 _look_at_source(entry.file)
                 self._look_at_copies(entry, looks)
                 if entry.renamed_into:
@@ -199,7 +199,7 @@ class Settling:
         receipts = self._announce(moves, outcomes)
         with self._turn.taken():
             for entry in [e for e, unsettled in outcomes.items() if unsettled is None]:
-                with _kept_in(outcomes, entry):
+                with _Kept(outcomes, entry):
                     self._finish(entry, moves.get(entry))
         self._flush_folders([moves[entry] for entry in moves if outcomes[entry] is None])
         for entry, receipt in receipts.items():
@@ -270,8 +270,7 @@ class Settling:
                 continue
             self._look_at(name, looks)
             with self._at(name):
-                place = ArchivePath("", "", system.native(receipt.path))
-                if not may_hold(place, entry.file.fingerprint.size):
+                if not may_hold(system.native(receipt.path), entry.file.fingerprint.size):
                     raise CopyGone(f"the copy at {name} is gone: {receipt.path}")
 
     def _plan_move(self, entry: Entry, destination: str, ready: set[str]) -> Arrival:
@@ -315,18 +314,16 @@ class Settling:
         """Put renames on record before they are done: the ledger's intent, then the record."""
         receipts = {entry: receipt_for(entry, arrival) for entry, arrival in moves.items()}
         self._ledger.intend(list(receipts.values()))
-        for name, folder in {(a.transfer.destination, a.place.folder) for a in moves.values()}:
-            here = {
-                entry: arrival
-                for entry, arrival in moves.items()
-                if (arrival.transfer.destination, arrival.place.folder) == (name, folder)
-            }
-            lines = [replace(entry_of(arrival), may_stand=True) for arrival in here.values()]
+        folders: dict[tuple[str, str], dict[Entry, Line]] = defaultdict(dict)
+        for entry, arrival in moves.items():
+            line = Line(arrival.place, arrival.checksums, may_stand=True)
+            folders[arrival.transfer.destination, arrival.place.folder][entry] = line
+        for (name, _), lines in folders.items():
             try:
                 with self._at(name):
-                    self._depots[name].record.write(lines)
+                    self._depots[name].record.write(list(lines.values()))
             except Unsettled as unsettled:
-                outcomes.update(dict.fromkeys(here, unsettled))
+                outcomes.update(dict.fromkeys(lines, unsettled))
         return receipts
 
     def _finish(self, entry: Entry, arrival: Arrival | None) -> None:
@@ -363,28 +360,47 @@ class Settling:
             with contextlib.suppress(OSError):
                 system.flush_folder(folder)
 
-    @contextlib.contextmanager
-    def _at(self, destination: str) -> Iterator[None]:
-        """Watch what may hang at a destination, and say whose fault an error is."""
-        try:
-            with self._pulses.watching(destination):
-                yield
-        except CopyGone as error:
-            raise Unsettled(error, destination) from error
-        except FileFault as error:
+    def _at(self, destination: str) -> _At:
+        return _At(self._pulses.watching(destination), destination)
+
+
+class _At:
+    """Watches what may hang at a destination, and says whose fault an error is."""
+
+    __slots__ = ("_destination", "_watch")
+
+    def __init__(self, watch: Watch, destination: str) -> None:
+        self._watch = watch
+        self._destination = destination
+
+    def __enter__(self) -> None:
+        self._watch.__enter__()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._watch.__exit__()
+        if isinstance(error, FileFault) and not isinstance(error, CopyGone):
             raise Unsettled(error) from error
-        except (OSError, DestinationDown, NotImplementedError) as error:
-            raise Unsettled(error, destination) from error
+        if isinstance(error, (OSError, DestinationDown, NotImplementedError, CopyGone)):
+            raise Unsettled(error, self._destination) from error
 
 
-@contextlib.contextmanager
-def _kept_in(outcomes: dict[Entry, Unsettled | None], entry: Entry) -> Iterator[None]:
-    """Keep how it ends for this file, so that the others go on."""
-    outcomes[entry] = None
-    try:
-        yield
-    except Unsettled as error:
-        outcomes[entry] = error
+class _Kept:
+    """Keeps how it ends for this file, so that the others go on."""
+
+    __slots__ = ("_entry", "_outcomes")
+
+    def __init__(self, outcomes: dict[Entry, Unsettled | None], entry: Entry) -> None:
+        self._outcomes = outcomes
+        self._entry = entry
+
+    def __enter__(self) -> None:
+        self._outcomes[self._entry] = None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if not isinstance(error, Unsettled):
+            return False
+        self._outcomes[self._entry] = error
+        return True
 
 
 def _all_receipts(entry: Entry, last: Receipt | None) -> tuple[Receipt, ...]:
@@ -418,7 +434,7 @@ def _flushed(entry: Entry) -> bool | Unsettled:
 def _is_version(path: str, fingerprint: Fingerprint) -> bool:
     """Tell whether the source was renamed to `path`: it is the very file, not a copy."""
     try:
-        return Fingerprint.of(os.lstat(path)) == fingerprint
+        return fingerprint.is_of(os.lstat(path))
     except OSError:
         return False
 

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, cast
 
 from watcher.model import Checksum
@@ -57,9 +57,16 @@ def spelled(text: str) -> str | None:
 
 
 def _new(name: str) -> _Hash:
-    if name != _BLAKE3:  # not for security: md5 must work where a policy forbids it as such
-        return hashlib.new(name, usedforsecurity=False)
-    return cast(_Hash, importlib.import_module(_BLAKE3).blake3())
+    return _maker(name)()
+
+
+@functools.cache
+def _maker(name: str) -> Callable[[], _Hash]:
+    """Return what makes a hash; found once, since looking for it takes longer than making it."""
+    if name == _BLAKE3:
+        return cast(Callable[[], _Hash], importlib.import_module(_BLAKE3).blake3)
+    # not for security: md5 must work where a policy forbids it as such
+    return functools.partial(getattr(hashlib, name), usedforsecurity=False)
 
 
 class Hashing:

@@ -128,12 +128,11 @@ class Manifest:
             if stale:
                 _overwrite(path, algorithm, stale)
                 known.corrected(descriptor, stale)
-            fresh = [
-                written(n, digests[n], algorithm) for k, n in names.items() if states[k] is None
-            ]
-            _append(descriptor, begin + b"".join(fresh), is_alone=is_alone)
-            for line in fresh:
-                known.add(line)
+            fresh = [(k, n) for k, n in names.items() if states[k] is None]
+            lines = [written(n, digests[n], algorithm) for _, n in fresh]
+            _append(descriptor, begin + b"".join(lines), is_alone=is_alone)
+            for (name, n), line in zip(fresh, lines, strict=True):
+                known.append(line, name, digests[n])
             if is_first:
                 system.flush_folder(folder)
             self._memory.keep(path, known)

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 
-from watcher.checksums.lines import Line, parsed
+from watcher.checksums.lines import parsed
 
 _BLOCK = 256 * 1024
 _TAIL = 512
@@ -76,10 +76,18 @@ class Known:
 
     def add(self, line: bytes, asked: Collection[int] = ()) -> None:
         """Take in the next whole line."""
+        self._pass(line)
+        if read := parsed(line, self._algorithm):
+            self._keep(key(read.name), read.checksum.digest, asked)
+
+    def append(self, line: bytes, name: bytes, digest: str) -> None:
+        """Take in a line that was just written, whose meaning is known."""
+        self._pass(line)
+        self._keep(name, digest, ())
+
+    def _pass(self, line: bytes) -> None:
         self._size += len(line)
         self._tail = (self._tail + line)[-_TAIL:]
-        if read := parsed(line, self._algorithm):
-            self._keep(read, asked)
 
     def states(self, name: bytes, digest: str) -> bool | None:
         """Tell whether the manifest has this digest for a name; None if it has none."""
@@ -91,8 +99,8 @@ class Known:
         self._tail = self._read_tail(descriptor)
         self._digests.update({hash(name): _number(digests[name]) for name in digests})
 
-    def _keep(self, read: Line, asked: Collection[int]) -> None:
-        name, digest = hash(key(read.name)), _number(read.checksum.digest)
+    def _keep(self, key: bytes, digest_text: str, asked: Collection[int]) -> None:
+        name, digest = hash(key), _number(digest_text)
         if self._digests.get(name, digest) != digest:
             self._digests[name] = _SEVERAL
         elif len(self._digests) < self._limit or name in asked:

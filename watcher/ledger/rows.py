@@ -65,7 +65,12 @@ class Waiting:
 
 def write_cycles(cycles: Mapping[str, str]) -> str:
     """Store the cycles of a file."""
-    return json.dumps(dict(sorted(cycles.items())))
+    return _cycles_text(tuple(sorted(cycles.items())))
+
+
+@functools.lru_cache(maxsize=64)
+def _cycles_text(cycles: tuple[tuple[str, str], ...]) -> str:
+    return json.dumps(dict(cycles))
 
 
 @functools.lru_cache(maxsize=64)

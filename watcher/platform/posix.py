@@ -347,6 +347,23 @@ def _walk_down(root: str, folder: str) -> int:
     return descriptor
 
 
+class _Folder:
+    """An open folder's descriptor, for a `with` statement."""
+
+    __slots__ = ("_descriptor", "_is_kept")
+
+    def __init__(self, descriptor: int, *, is_kept: bool) -> None:
+        self._descriptor = descriptor
+        self._is_kept = is_kept
+
+    def __enter__(self) -> int:
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        if not self._is_kept:
+            os.close(self._descriptor)
+
+
 class _Folders(threading.local):
     """The folders that a thread holds open on its way to sources, if it wants them kept."""
 
@@ -366,27 +383,21 @@ class _Folders(threading.local):
             self._close()
             self._open = None
 
-    def below(self, root: str, folder: str) -> AbstractContextManager[int]:
-        """Give the descriptor of a folder below `root`, which no link led to."""
+    def below(self, root: str, folder: str) -> _Folder:
+        """Give a folder below `root`, which no link led to."""
         return self._given((root, folder), lambda: _walk_down(root, folder))
 
-    def at(self, folder: str) -> AbstractContextManager[int]:
-        """Give the descriptor of a folder that may be reached through links."""
+    def at(self, folder: str) -> _Folder:
+        """Give a folder that may be reached through links."""
         return self._given(("", folder), lambda: _open_folder(folder))
 
-    @contextlib.contextmanager
-    def _given(self, key: tuple[str, str], opened: Callable[[], int]) -> Iterator[int]:
+    def _given(self, key: tuple[str, str], opened: Callable[[], int]) -> _Folder:
         if self._open is None:
-            descriptor = opened()
-            try:
-                yield descriptor
-            finally:
-                os.close(descriptor)
-            return
+            return _Folder(opened(), is_kept=False)
         descriptor = self._open.pop(key) if key in self._open else opened()
         self._open[key] = descriptor  # the last now: the first is the one used longest ago
         self._close(_KEPT)
-        yield descriptor
+        return _Folder(descriptor, is_kept=True)
 
     def _close(self, but: int = 0) -> None:
         while self._open and len(self._open) > but:

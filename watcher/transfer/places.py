@@ -65,9 +65,9 @@ def is_taken(place: ArchivePath) -> bool:
     return _look(place.path) is not None
 
 
-def may_hold(place: ArchivePath, size: int) -> bool:
-    """Tell whether a plain file of that size is at a place."""
-    stat = _look(place.path)
+def may_hold(path: str, size: int) -> bool:
+    """Tell whether a plain file of that size is there."""
+    stat = _look(path)
     return stat is not None and system.is_plain_file(stat) and stat.st_size == size
 
 
@@ -89,7 +89,7 @@ def holds(
         FileFault: what is there is the source itself, seen through a link or a mount (R7).
 
     """
-    if not may_hold(place, file.fingerprint.size):
+    if not may_hold(place.path, file.fingerprint.size):
         return False
     if _is_one_entry(place.path, file.path):
         raise FileFault(

@@ -5,6 +5,7 @@ They are compared with what is read from the source anyway, before anything is p
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -24,6 +25,12 @@ Accepts = Callable[[FinishedFile, Checksum], bool]
 """Tells whether a person took a file as it is, though this is what its producer promised."""
 _USUAL = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
 """What a digest of so many digits is, where nothing else says it."""
+
+
+@functools.cache
+def _suffix(rest: str = "") -> re.Pattern[str]:
+    """Match the suffix of a checksum file, and `rest`."""
+    return re.compile(rf"\.(?:{'|'.join(known())}){rest}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,9 @@ def names_beside(folder: str) -> frozenset[str]:
         names = os.listdir(folder)
     except OSError:
         return frozenset()  # whoever opens the source will tell
-    looks = re.compile(rf"\.(?:{'|'.join(known())})(?:\.[^.]*)?$", re.IGNORECASE).search
+    if not _suffix().search("\0".join(names)):  # one search, not thousands: mostly there are none
+        return frozenset()
+    looks = _suffix(r"(?:\.[^.]*)?$").search
     return frozenset(name for name in names if looks(name))
 
 

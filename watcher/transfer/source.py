@@ -8,7 +8,7 @@ from typing import Self
 
 from watcher.checksums import Hashing
 from watcher.errors import FileFault, SourceChanged
-from watcher.model import Checksum, Fingerprint, FinishedFile
+from watcher.model import Checksum, FinishedFile
 from watcher.platform import system
 
 CHUNK = 256 << 10
@@ -78,11 +78,7 @@ class Source:
 
 def is_still(file: FinishedFile, stat: os.stat_result) -> bool:
     """Tell whether a look shows the file that was found finished, still marked (R6)."""
-    return (
-        system.is_plain_file(stat)
-        and system.is_marked(stat)
-        and Fingerprint.of(stat) == file.fingerprint
-    )
+    return system.is_plain_file(stat) and system.is_marked(stat) and file.fingerprint.is_of(stat)
 
 
 def _unreadable(file: FinishedFile, error: OSError) -> FileFault:

@@ -7,7 +7,7 @@ doesn't, each becomes a file beside the copy, named `NAME.STREAM.stream`, before
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from watcher.checksums import Entry, Hashing, Record
@@ -28,7 +28,7 @@ def put_inside(file: FinishedFile, part: str) -> None:
         CopyDiffers: what was read back is something else.
 
     """
-    found = dict(_streams(file))
+    found = _streams(file)
     if not found or not system.keeps_streams(os.path.dirname(part)):
         return
     for name, content in found.items():
@@ -58,7 +58,7 @@ class Beside:
             FileFault: it can't be done for this file.
 
         """
-        found = dict(_streams(file))
+        found = _streams(file)
         if not found or system.keeps_streams(copy.parent):
             return []
         name = os.path.basename(copy.path)
@@ -102,13 +102,12 @@ class Beside:
         try:
             system.publish(part, place.path)
         except FileExistsError:
-            same = may_hold(place, size)
+            same = may_hold(place.path, size)
             return same and hash_copy(place.path, self.algorithms, self.moved) == checksums
         return True
 
 
-def _streams(file: FinishedFile) -> Iterator[tuple[str, bytes]]:
-    for name in system.streams(file.path):
-        content = system.read_stream(file.path, name)
-        if content is not None:
-            yield name, content
+def _streams(file: FinishedFile) -> dict[str, bytes]:
+    names = system.streams(file.path)
+    contents = {name: system.read_stream(file.path, name) for name in names}
+    return {name: content for name, content in contents.items() if content is not None}

@@ -288,6 +288,10 @@ class Narrator:
     def __call__(self, news: News) -> None:
         """Log it; called by one teller at a time."""
         now = time.time()
-        for level, message in lines(news, self._before, now):
-            _news.log(level, "%s", message, stacklevel=_TELLER)
+        told = [line for line in lines(news, self._before, now) if _news.isEnabledFor(line[0])]
+        if told:
+            file, number, name, _ = _news.findCaller(stacklevel=_TELLER)
+            for level, message in told:
+                record = _news.makeRecord(_news.name, level, file, number, message, (), None, name)
+                _news.handle(record)
         self._before = remember(news, self._before, now)
