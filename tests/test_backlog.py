@@ -11,8 +11,10 @@ from watcher.backlog import BATCH_FILES, LARGE, SETTLING, Backlog, Entry, Offer
 from watcher.model import Checksum, Fingerprint, FinishedFile, Manner, Receipt
 
 
-def entry(name: str, *, mtime: int = 1, size: int = 1, fresh: bool = True) -> Entry:
-    file = FinishedFile("/data", "RB1", "bluesky_scans", name, Fingerprint(size, mtime, "1"))
+def entry(
+    name: str, *, mtime: int = 1, size: int = 1, fresh: bool = True, experiment: str = "RB1"
+) -> Entry:
+    file = FinishedFile("/data", experiment, "bluesky_scans", name, Fingerprint(size, mtime, "1"))
     return Entry(file, 0.0, {}, fresh)
 
 
@@ -47,8 +49,7 @@ def test_versions_that_were_replaced_do_not_pile_up(backlog: Backlog):
     """R12: a file that is finished again and again during an outage takes the room of one."""
     for n in range(1000):
         backlog.offer(entry("same", mtime=n))
-    lane = backlog._lanes["a"]
-    assert len(lane.small.fresh) <= 12
+    assert len(backlog._lanes["a"]._small) <= 12
     assert names(backlog.take("a", 0)) == ["same"]
 
 
@@ -66,8 +67,32 @@ def test_fresh_before_old_and_the_oldest_first(backlog: Backlog):
         backlog.offer(entry(name, mtime=mtime, fresh=False))
     backlog.offer(entry("first hint", mtime=20))
     backlog.offer(entry("second hint", mtime=10))
-    expected = ["first hint", "second hint", "oldest", "middle", "young"]
-    assert names(backlog.take("a", 0)) == expected
+    assert names(backlog.take("a", 0)) == ["first hint", "second hint"]
+    assert names(backlog.take("a", 0)) == ["oldest", "middle", "young"]
+
+
+def test_no_experiment_waits_behind_the_thousands_of_another():
+    """R8: each gets its turn, and what room is left in its batch goes to the next one."""
+    backlog = Backlog(["a"])
+    for n in range(2 * BATCH_FILES):
+        backlog.offer(entry(f"{n}", fresh=False))
+    backlog.offer(entry("lonely", experiment="RB2", fresh=False))
+    assert all(e.file.experiment == "RB1" for e in backlog.take("a", 0))
+    batch = backlog.take("a", 0)
+    assert (batch[0].file.relative, len(batch)) == ("lonely", BATCH_FILES)
+    assert len(backlog.take("a", 0)) == 1
+
+
+def test_one_batch_at_a_time_but_for_new_files(backlog: Backlog):
+    """R8: a thread that is at an old backlog keeps others from it, not from what is new."""
+    backlog.offer(entry("old", fresh=False))
+    taker = threading.Thread(target=lambda: backlog.take("a", 0))
+    taker.start()
+    taker.join()
+    backlog.offer(entry("older", fresh=False))
+    assert backlog.take("a", 0) == []
+    backlog.offer(entry("new"))
+    assert names(backlog.take("a", 0)) == ["new"]
 
 
 def test_a_large_file_is_a_batch_of_its_own(backlog: Backlog):

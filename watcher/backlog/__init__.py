@@ -1,9 +1,7 @@
 """What waits: bounded, ordered, one entry a file version.
 
 An entry stands in the queue of each lane that it still needs; a lane is a destination, or
-`SETTLING` once every destination that is copied to has it. New files (from hints) go before those
-that a rescan brought back, so that nobody waits behind an old backlog; among the old, the oldest
-goes first. Large files have queues of their own and never hold up small ones.
+`SETTLING` once every destination that is copied to has it. What goes first is told in `queues`.
 
 What doesn't fit is dropped: the file is still finished on disk, and a rescan brings it back.
 """
@@ -16,59 +14,16 @@ import heapq
 import itertools
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
 
+from watcher.backlog.entry import SETTLING, Entry
+from watcher.backlog.queues import BATCH_FILES, LARGE, SLOW, Queues
 from watcher.model import FinishedFile, Receipt
 
-SETTLING = ""
-"""The lane of files that every destination holds; no destination has this name."""
+__all__ = ["BATCH_FILES", "CAPACITY", "LARGE", "SETTLING", "Backlog", "Entry", "Offer"]
+
 CAPACITY = 10_000
 """Entries in memory at the most."""
-BATCH_FILES = 256
-BATCH_SIZE = 32 << 20
-LARGE = 8 << 20
-"""Bytes from which a file is a batch of its own."""
-WORTH_SHARING = 64
-"""Small files that must be ready for each batch that is under way, before another is begun: many
-threads with tiny batches get in each other's way, and flush what one batch would flush once."""
-SLOW = 1.0
-"""Seconds after which a batch under way keeps nobody else from beginning one."""
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """One file version that waits; its fields are changed under the backlog's lock alone."""
-
-    file: FinishedFile
-    marked_at: float
-    cycles: Mapping[str, str]
-    is_fresh: bool
-    """From a hint, not brought back by a rescan."""
-    may_be_earlier: bool = False
-    """A life before a lost ledger may have archived it in an earlier cycle."""
-    missing: set[str] = field(default_factory=set)
-    """Destinations that it must still be copied to."""
-    receipts: dict[str, Receipt] = field(default_factory=dict)
-    renamed_into: str | None = None
-    """The destination that settling fills by renaming the source."""
-    can_rename: bool = True
-    """False once renaming turned out not to work."""
-    attempts: dict[str, int] = field(default_factory=dict)
-    reason: str = ""
-    """Why it is held back; empty if it isn't."""
-    held_in: str = ""
-    """The lane that holds it back; the reasons of others are not told meanwhile."""
-    settles_after: str | None = None
-    """The destination that was down when it was to be settled."""
-    is_gone: bool = False
-    """Dropped or replaced by a newer version; whoever holds it lets it go."""
-
-
-def _next_stops(entry: Entry) -> set[str]:
-    """Return the destinations without which it can't get on."""
-    return entry.missing or {entry.settles_after or entry.renamed_into or SETTLING}
 
 
 class Offer(enum.Enum):
@@ -77,59 +32,6 @@ class Offer(enum.Enum):
     TAKEN = enum.auto()
     KNOWN = enum.auto()
     FULL = enum.auto()
-
-
-class _Queue:
-    """One lane's entries of one size class."""
-
-    def __init__(self) -> None:
-        self.fresh: deque[Entry] = deque()
-        self.old: list[tuple[int, int, Entry]] = []
-
-    def add(self, entry: Entry, number: int) -> None:
-        if entry.is_fresh:
-            self.fresh.append(entry)
-        else:
-            heapq.heappush(self.old, (entry.file.fingerprint.mtime_ns, number, entry))
-
-    def pop(self) -> Entry | None:
-        while self.fresh or self.old:
-            entry = self.fresh.popleft() if self.fresh else heapq.heappop(self.old)[2]
-            if not entry.is_gone:
-                return entry
-        return None
-
-    def __len__(self) -> int:
-        return len(self.fresh) + len(self.old)
-
-    def sweep(self) -> None:
-        self.fresh = deque(entry for entry in self.fresh if not entry.is_gone)
-        self.old = [waiting for waiting in self.old if not waiting[2].is_gone]
-        heapq.heapify(self.old)
-
-
-class _Lane:
-    def __init__(self, lock: threading.RLock) -> None:
-        self.small, self.large = _Queue(), _Queue()
-        self.later: list[tuple[float, int, Entry]] = []
-        self.begun: dict[int, float] = {}
-        """When each thread took the small files that it is at now."""
-        self.changed = threading.Condition(lock)
-
-    def is_worth_it(self, now: float) -> bool:
-        """Tell whether enough small files are ready to begin another batch beside those begun."""
-        return bool(self.small) and not any(now - at < SLOW for at in self.begun.values())
-
-    def call_another(self) -> None:
-        """Let somebody see to what is left, while who took something is busy with it."""
-        if len(self.small) or len(self.large) or self.later:
-            self.changed.notify()
-
-    def sweep(self) -> None:
-        self.small.sweep()
-        self.large.sweep()
-        self.later = [waiting for waiting in self.later if not waiting[2].is_gone]
-        heapq.heapify(self.later)
 
 
 def _always() -> bool:
@@ -150,7 +52,10 @@ class Backlog:
         self._destinations = frozenset(destinations)
         self._capacity = capacity
         self._lock = threading.RLock()
-        self._lanes = {name: _Lane(self._lock) for name in (*destinations, SETTLING)}
+        self._lanes = {
+            name: Queues(self._lock, knows_large=name != SETTLING)
+            for name in (*destinations, SETTLING)
+        }
         self._entries: dict[str, Entry] = {}
         self._numbers = itertools.count()
         self._is_closed = False
@@ -216,19 +121,15 @@ class Backlog:
         deadline = time.monotonic() + timeout
         queues = self._lanes[lane]
         with self._lock:
-            queues.begun.pop(threading.get_ident(), None)
+            queues.is_through()
             while not self._is_closed and is_open():
-                self._bring_back(queues)
-                if large and (entry := queues.large.pop()):
-                    queues.call_another()
-                    return [entry]
                 now = time.monotonic()
-                if queues.is_worth_it(now) and (batch := self._batch(queues.small)):
-                    queues.begun[threading.get_ident()] = now
+                self._bring_back(queues, now)
+                if batch := queues.take(now, large=large):
                     queues.call_another()
                     return batch
                 due = queues.later[0][0] if queues.later else deadline
-                if len(queues.small):
+                if queues.has_small:
                     due = min(due, now + SLOW)
                 wait = min(due, deadline) - now
                 if deadline <= now:
@@ -298,7 +199,7 @@ class Backlog:
         """Tell whether every entry is held back, or needs only destinations that are down."""
         with self._lock:
             return all(
-                entry.reason or _next_stops(entry) <= set(down) for entry in self._entries.values()
+                entry.reason or entry.next_stops <= set(down) for entry in self._entries.values()
             )
 
     def hurry(self, lane: str) -> None:
@@ -338,24 +239,11 @@ class Backlog:
 
     def _queue(self, lane: str, entry: Entry) -> None:
         queues = self._lanes[lane]
-        is_large = lane != SETTLING and entry.file.fingerprint.size >= LARGE
-        (queues.large if is_large else queues.small).add(entry, next(self._numbers))
-        if is_large:  # not everybody takes it
+        if queues.add(entry, next(self._numbers)):  # not everybody takes a large one
             queues.changed.notify_all()
         else:  # one is enough: who takes some calls another if there are more
             queues.changed.notify()
 
-    def _bring_back(self, queues: _Lane) -> None:
-        now = time.monotonic()
+    def _bring_back(self, queues: Queues, now: float) -> None:
         while queues.later and queues.later[0][0] <= now:
-            entry = heapq.heappop(queues.later)[2]
-            is_large = queues is not self._lanes[SETTLING] and entry.file.fingerprint.size >= LARGE
-            (queues.large if is_large else queues.small).add(entry, next(self._numbers))
-
-    def _batch(self, queue: _Queue) -> list[Entry]:
-        batch: list[Entry] = []
-        size = 0
-        while len(batch) < BATCH_FILES and size < BATCH_SIZE and (entry := queue.pop()):
-            batch.append(entry)
-            size += entry.file.fingerprint.size
-        return batch
+            queues.add(heapq.heappop(queues.later)[2], next(self._numbers))
