@@ -62,8 +62,8 @@ cov: $(COMPLETE) ## the tests, and which lines they never reach
 bench: $(RUNNABLE) ## measure against rsync and inotifywait; a table, and build/bench.json
 	@$(PY) -m tests.benchmarks $(ARGS)
 
-# What was seen to pass so far; `make test-faults ARGS=tests/faults` tries everything.
-FAULTS := tests/faults -k 'killed_before or (fails_once and (EIO or ENOSPC)) or full or denied or immutable or lies or hang'
+# Some wait for most of the time, so there are more of them at once than there are processors.
+FAULTS := tests/faults --whole -n 4 --dist worksteal
 
 test-faults: $(COMPLETE) ## break everything that can break, and see that nothing is lost
 	$(call where,tests/faults,$(PY) -m pytest $(or $(ARGS),$(FAULTS)))

@@ -105,11 +105,16 @@ def is_root():
 
 
 @pytest.fixture(scope="session")
-def crews(arena):
-    """Who runs the program with its calls under control."""
+def library(arena):
+    """What counts and fails a process's calls."""
     if not can_build():
         pytest.skip("needs Linux and gcc to count and fail a process's calls")
-    library = build(arena)
+    return build(arena)
+
+
+@pytest.fixture(scope="session")
+def crews(library):
+    """Who runs the program with its calls under control."""
     crews = [Victims(library) for _ in range(CREWS)]
     yield crews
     for crew in crews:

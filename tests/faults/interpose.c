@@ -25,7 +25,7 @@ enum kind { OPEN, CREATE, READ, WRITE, FSYNC, CLOSE, UNLINK, RENAME, LINK, MKDIR
             TRUNCATE, STAT, LIST, LOCK };
 static const char *const words[] = { "open", "create", "read", "write", "fsync", "close", "unlink",
     "rename", "link", "mkdir", "chmod", "utime", "truncate", "stat", "list", "lock" };
-enum how { COUNT, KILL_BEFORE, KILL_AFTER, KILL_HALFWAY, FAIL_ONCE, FAIL_ON, LIE, SHORT, HOOK };
+enum how { COUNT, KILL_BEFORE, KILL_AFTER, KILL_HALFWAY, FAIL_ONCE, FAIL_ON, LIE, SHORT, HOOK, FAIL_EVERY };
 
 #define MOST 65536
 static char below[PATH_MAX], skipped[PATH_MAX], hook[PATH_MAX];
@@ -101,11 +101,11 @@ static int strike(enum kind kind, const char *path) {
     if (!matches(path) || !(mask & 1UL << kind)) return -1;
     long n = atomic_fetch_add(&calls, 1) + 1;
     if (how == COUNT) note("%ld %s %s\n", n, words[kind], path);
-    else if (n == at || (how == FAIL_ON && n >= at)) {
-        if (n == at) note("struck %ld %s %s\n", n, words[kind], path);
+    else if (n == at || (how == FAIL_ON && n >= at) || (how == FAIL_EVERY && n % at == 0)) {
+        if (n == at || how == FAIL_EVERY) note("struck %ld %s %s\n", n, words[kind], path);
         if (how == KILL_BEFORE) die();
         if (how == HOOK) { run_hook(path); errno = kept; return -1; }
-        todo = how;
+        todo = how == FAIL_EVERY ? FAIL_ONCE : how;
     }
     errno = kept;
     return todo;

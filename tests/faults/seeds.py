@@ -84,10 +84,10 @@ def shared_temporary_name() -> None:
 
 
 def opening_by_path() -> None:
-    """Open a source by its path, links followed."""
+    """Open a source by its path, links to folders followed."""
     from watcher.platform import system  # noqa: PLC0415
 
-    _patch(system, "open_source", lambda root, path: os.open(path, os.O_RDONLY))
+    _patch(system, "open_source", lambda root, path: os.open(path, os.O_RDONLY | os.O_NOFOLLOW))
 
 
 def exists_on_an_error() -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.faults.results import tally
 from tests.faults.seeds import SEEDS
 from tests.faults.stage import CONTENT, Stage
-from tests.faults.test_calls import Sweeper, plans_of
+from tests.faults.test_calls import Sweeper, plans
 from tests.faults.test_sources import MOMENTS, TAKEN, hooked
 from tests.faults.victim import How, Plan
 
@@ -16,7 +16,9 @@ from tests.faults.victim import How, Plan
 def kills_in_writes(crew, arena, seed):
     """Kill in the middle of each write to the archive."""
     sweeper = Sweeper([crew], arena, "copied, source kept", seed=seed)
-    cases = plans_of(sweeper, How.KILL_HALFWAY, {"write"}, lambda path: "/share/" in path)
+    writes = [line for line in sweeper.calls if " write " in line and "/share/" in line]
+    kinds = frozenset({"write"})
+    cases = plans(How.KILL_HALFWAY, range(1, len(writes) + 1), kinds=kinds, below="share/")
     return [wrong for case in cases if (wrong := sweeper.strike(crew, case))]
 
 
@@ -62,6 +64,20 @@ def open_writer(crew, arena, seed):
             path.chmod(0o444)
             run = stage.rescan()
         return [] if "open for writing" in run.output else ["its writer was not noticed"]
+
+
+def outside(crew, arena, seed):
+    """Move a source's folder out of the data root, and leave a link to it behind."""
+    moment = ("share", "stat", r"/scan\.txt$")
+    with Stage(crew, arena) as stage:
+        stage.finish()
+        trace = stage.rescan(Plan()).trace
+    with Stage(crew, arena, seed=seed) as stage:
+        folder = stage.finish().parent
+        names = f"D={shlex.quote(str(folder))} E={shlex.quote(str(stage.folder / 'elsewhere'))}"
+        run = stage.rescan(hooked(trace, moment, f'{names}; mv "$D" "$E"; ln -s "$E" "$D"', stage))
+        assert "hook 0" in run.trace
+        return ["read through a link"] if (stage.places["archive"] / "scan.txt").exists() else []
 
 
 def taken_name(crew, arena, seed):
@@ -111,11 +127,12 @@ CATCHES = {
     "no folder flush": order,
     "look, then rename": planted,
     "a shared temporary name": same_parts,
-    "opening by path": open_writer,
+    "opening by path": outside,
     "exists() on an error": taken_name,
 }
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_sown_defect_is_caught(crew, arena, seed):
     """The check that stands for this defect finds it, and finds nothing without it."""

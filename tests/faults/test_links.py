@@ -62,6 +62,7 @@ ODDITIES = {
 }
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("what", ODDITIES)
 def test_R13_what_is_no_plain_file_is_left_alone(crew, arena, what):
     """R13: in a scan folder, in its place, and as an experiment."""

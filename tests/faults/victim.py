@@ -38,6 +38,8 @@ class How(enum.IntEnum):
     SHORT = 7
     HOOK = 8
     """A shell does something just before the call."""
+    FAIL_EVERY = 9
+    """So many calls come from one failure to the next."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Plan:
     error: int = 0
     kinds: frozenset[str] = frozenset(KINDS)
     below: str = ""
-    """Only calls below this folder count; empty: below the whole case."""
+    """Only calls below this folder count, from the case's; empty: all of the case."""
     without_renameat2: bool = False
     hook: str = ""
     """For the shell; the call's path is in $STRUCK."""
@@ -57,7 +59,7 @@ class Plan:
     def wire(self, folder: Path) -> dict[str, Any]:
         """Return what the server is told."""
         return {
-            "below": self.below or str(folder) + "/",
+            "below": os.path.join(folder, self.below),
             "skipped": list(SKIPPED),
             "kinds": sum(1 << KINDS.index(kind) for kind in self.kinds),
             "how": int(self.how),
