@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from tests.harness import IS_WINE, Instrument, files_below
-from watcher import diagnosis
 from watcher.config import load
-from watcher.diagnosis import Found, Hangs, diagnose, within
+from watcher.diagnosis import Found, Hangs, diagnose, roots, within
 from watcher.trial import live
 
 
@@ -88,7 +87,7 @@ def test_folders_beyond_what_may_be_watched_are_told(
 ) -> None:
     limit = tmp_path / "max_user_watches"
     limit.write_text("1\n")
-    monkeypatch.setattr(diagnosis, "_WATCHES", str(limit))
+    monkeypatch.setattr(roots, "_WATCHES", str(limit))
     with Instrument(tmp_path / "i") as instrument:
         instrument.finish("RB1/bluesky_scans/deep/er/scan.txt")
         assert "watches" in {found.what for found in to_mend(instrument)}

@@ -1,0 +1,67 @@
+"""All that there is to show at one instant, immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from watcher.activity.news import BatchBegan, ConflictKept, Notice, SpaceMeasured, Started
+from watcher.model import DestinationState, HeldBack, Receipt, WalkResult
+
+NOT_LOOKED_AT = "not looked at yet"
+"""What a destination's error says until somebody has looked."""
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationView:
+    """One destination, as a person sees it."""
+
+    state: DestinationState = DestinationState.OFFLINE
+    since: float = 0.0
+    error: str = NOT_LOOKED_AT
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that there is to show at one instant."""
+
+    started: Started | None = None
+    started_at: float = 0.0
+    stopping: str = ""
+    destinations: Mapping[str, DestinationView] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    in_flight: Mapping[str, BatchBegan] = field(default_factory=lambda: MappingProxyType({}))
+    recent: tuple[tuple[Receipt, ...], ...] = ()
+    """The last archived files, newest first."""
+    archived: int = 0
+    """Files archived since the start."""
+    archived_size: int = 0
+    per_minute: tuple[tuple[int, int], ...] = ()
+    """(minute since the epoch, files archived in it), oldest first, busy minutes only."""
+    pace: tuple[tuple[float, int, int], ...] = ()
+    """(when, `archived`, `archived_size` then), at most one a second, since the last pause."""
+    backlog: int = 0
+    backlog_size: int = 0
+    oldest: float | None = None
+    counted_at: float = 0.0
+    """When the backlog was counted."""
+    held: Mapping[str, HeldBack] = field(default_factory=lambda: MappingProxyType({}))
+    conflicts: int = 0
+    last_conflicts: tuple[ConflictKept, ...] = ()
+    """The last that nobody has looked at, newest first."""
+    missed: int = 0
+    rescanning: bool = False
+    rescan: WalkResult = field(default_factory=WalkResult)
+    next_rescan_at: float | None = None
+    space: Mapping[str, SpaceMeasured] = field(default_factory=lambda: MappingProxyType({}))
+    """By data root, one for each volume."""
+    notices: tuple[Notice, ...] = ()
+    as_of: float = 0.0
+
+    @property
+    def mismatches(self) -> int:
+        """How many of the files held back differ from their producer's checksum."""
+        return sum(held.mismatch for held in self.held.values())
