@@ -18,13 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 import watcher
-from tests.benchmarks import burst, command, flood, latency, rescan, standing, throughput
+from tests.benchmarks import burst, command, flood, hints, latency, rescan, standing, throughput
 from tests.benchmarks.measure import Options, Row, machine
 from tests.harness import PROJECT
 
 BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "command": command.measure,
     "latency": latency.measure,
+    "hints": hints.measure,
     "rescan": rescan.measure,
     "standing": standing.measure,
     "flood": flood.measure,

@@ -115,7 +115,8 @@ def make_random_dll() -> None:
 def requirements() -> list[str]:
     """Return what the project needs to run and to be tested on Windows."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    return [*project["dependencies"], *TOOLS, *ONLY_ON_WINDOWS]
+    extra = project["optional-dependencies"]["blake3"]
+    return [*project["dependencies"], *extra, *TOOLS, *ONLY_ON_WINDOWS]
 
 
 def install_wheels() -> None:
