@@ -52,13 +52,14 @@ def digest(content: bytes) -> str:
 def files_of(folder: Path) -> dict[str, bytes]:
     """Return the content of every regular file below a folder, by `/`-separated path from it.
 
-    What goes while it is looked at is left out, as if the look had come a moment later.
+    What goes while it is looked at, or is being written so that nobody may read it (Windows), is
+    left out, as if the look had come a moment later or sooner.
     """
     found = {}
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
                 found[os.path.relpath(path, folder).replace(os.sep, "/")] = path.read_bytes()
     return found
 
