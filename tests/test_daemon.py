@@ -425,6 +425,18 @@ def test_a_deaf_observer_is_noticed_and_started_anew(tmp_path: Path):
 
 
 @on_posix
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="is about Linux' inotify")
+def test_an_overflow_is_followed_by_a_walk_at_once(tmp_path: Path):
+    """R9: not at the next interval, which is an hour away."""
+    with Inside(tmp_path) as inside:
+        deafen(inside)
+        sources = [inside.finish(f"RB1/{S}/{n}.txt") for n in range(20)]
+        inside.watcher._observer._roots[0].overflowed()
+        inside.until(lambda: not any(source.exists() for source in sources), 10.0)
+        assert any("hints were lost" in notice.text for notice in inside.shown.notices)
+
+
+@on_posix
 def test_nothing_is_left_after_many_starts(tmp_path: Path):
     """R12: neither threads nor descriptors."""
     inside = Inside(tmp_path)

@@ -170,6 +170,8 @@ class Database:
 
     def commit(self) -> None:
         """Write what was kept; whoever finds another at it waits until that is done."""
+        if not self._late:  # nothing leaves it before it is written
+            return
         with self._lock:
             if self._late:
                 self._attempt(self._drain)
