@@ -9,6 +9,7 @@ One flow, left to right; a room (a module or a package) knows only what stands b
 
     cli          one file a command, wiring only
     inquiry      what would happen, and what became of a file: answers without a watcher
+    report       what a watcher last said of itself, told from another console
     resolution   what a person decides of a file that waits for that
     verification whether the copies still are what was recorded
     diagnosis    everything that could go wrong at the next boot

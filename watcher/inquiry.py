@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from watcher.activity import DestinationView, Snapshot
 from watcher.config import AfterArchiving, Config
 from watcher.destination import PartNames
 from watcher.errors import DestinationDown, WatcherError
@@ -187,27 +185,6 @@ def _went(receipts: list[Receipt]) -> Iterator[str]:
         yield f"{receipt.destination}: {receipt.path}"
         yield f"    {receipt.manner} {_time(receipt.archived_at)}, {took}{conflict}{void}"
         yield f"    {receipt.checksum}"
-
-
-def status(config: Config) -> dict[str, Any] | None:
-    """Return what the watcher of this configuration last said; None if there is nothing to read."""
-    running = is_running(config.state_dir)
-    said = status_view.read(os.path.join(config.state_dir, status_view.NAME))
-    if said is None or running:
-        return said
-    return status_view.ended(said)
-
-
-def nothing(config: Config) -> dict[str, Any]:
-    """Return a status, with all its keys, where there is nothing to read."""
-    now, running = time.time(), is_running(config.state_dir)
-    unknown = DestinationView(since=now, error="not known")
-    empty = Snapshot(destinations={d.name: unknown for d in config.destinations})
-    told = status_view.status_of(empty, now, running=running)
-    told = {**told, "pid": None, "instrument": config.instrument}
-    if running:
-        return status_view.gone(told, "a watcher runs, but what it says can't be read")
-    return status_view.gone(told, f"no watcher has run on {system.plain(config.state_dir)} yet")
 
 
 def _time(at: float) -> str:

@@ -55,7 +55,7 @@ def check(
 
     Example: watcher check --backlog-age-warning 10m --free-warning 10%
     """
-    from watcher import inquiry
+    from watcher import report
     from watcher.config import load
     from watcher.lock import is_running
     from watcher.views import check as view
@@ -70,7 +70,7 @@ def check(
         _seconds("--silent", silent),
     )
     loaded = load(config)
-    found = inquiry.status(loaded)
+    found = report.status(loaded)
     if found is None and is_running(loaded.state_dir):
         code, line = view.unknown("a watcher runs, but its status can't be read")
     else:

@@ -74,6 +74,6 @@ def _show(config: Config, *, again: bool) -> None:
 
 
 def _told(config: Config) -> dict[str, Any]:
-    from watcher import inquiry
+    from watcher import report
 
-    return inquiry.status(config) or inquiry.nothing(config)
+    return report.status(config) or report.nothing(config)
