@@ -197,6 +197,17 @@ def test_only_the_top_of_a_volume_is_a_mount_point(root: str) -> None:
     assert not system.is_mount_point(root)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/mounts"), reason="nothing tells what is mounted")
+def test_mount_points_are_those_that_the_system_tells(root: str) -> None:
+    """R2: found with fewer looks than Python takes, and no other ones; a link to one is none."""
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    mounted = {line.split()[1] for line in lines if "\\" not in line}
+    link = os.path.join(root, "link")
+    os.symlink("/proc", link)
+    for path in {*mounted, *map(os.path.dirname, mounted), link, root, os.path.join(root, "none")}:
+        assert system.is_mount_point(path) == os.path.ismount(path), path
+
+
 def test_a_local_disk_is_told_in_a_boolean(root: str) -> None:
     assert system.is_local(root) in {True, False}
 

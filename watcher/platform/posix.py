@@ -144,8 +144,13 @@ class Posix:
         return os.stat(path).st_dev
 
     def is_mount_point(self, path: str) -> bool:
-        """Tell whether another file system is mounted at `path`."""
-        return os.path.ismount(path)
+        """Compare it with what is above it, in two looks: `os.path.ismount` takes one a segment."""
+        try:
+            stat, above = os.lstat(path), os.lstat(os.path.join(path, os.pardir))
+        except OSError:  # it may be denied to go through it
+            return os.path.ismount(path)
+        is_top = (stat.st_dev, stat.st_ino) == (above.st_dev, above.st_ino)
+        return st.S_ISDIR(stat.st_mode) and (is_top or stat.st_dev != above.st_dev)
 
     def is_local(self, path: str) -> bool:
         """Tell whether the file system's type is one that is known to keep its folders' times."""
