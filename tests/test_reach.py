@@ -155,6 +155,16 @@ def test_what_could_not_be_removed_goes_when_it_is_back(store, call):
     assert below(store.folder) == [CYCLE]
 
 
+def test_a_folder_that_looked_like_a_mount_for_an_instant_is_none(tmp_path):
+    """R2: a mount that goes between two calls makes one of its folders look like one."""
+    store = Store(tmp_path, below="{experiment}")
+    store.reach.look()
+    seen = store.reach.mount
+    with faulty(is_mount_point={1: lambda _real, _path: True}):
+        store.reach.look()
+    assert store.reach.mount == seen
+
+
 @as_root
 def test_a_mount_that_an_earlier_life_saw_is_asked_for(tmp_path):
     """R2: unless it was elsewhere, or a marker says that this is the place."""

@@ -208,6 +208,8 @@ class Reach:
     def _look_at_mount(self, fixed: str) -> None:
         """Refuse what lies above the deepest mount that was ever seen there (R2)."""
         mount = _mount_point_above(fixed)
+        while mount != self.mount and mount != (again := _mount_point_above(fixed)):
+            mount = again  # it went between two calls, which makes a folder look like a mount
         if len(mount) < len(self.mount) and f"{fixed}{os.sep}".startswith(f"{self.mount}{os.sep}"):
             raise DestinationDown(
                 f"a bare folder is where a share was mounted: {self.mount}",

@@ -76,6 +76,26 @@ def test_R8_full(crew, arena, where, options):
     tally("full", 1)
 
 
+@pytest.mark.parametrize("options", ["size=1m", "nr_inodes=8"])
+def test_R2_full_while_sources_are_to_go(crew, arena, options):
+    """R2: what the archive has no room for stays where it is, and goes when there is some."""
+    with Stage(crew, arena) as stage, small(stage.instrument.share, options):
+        shares(stage.instrument)
+        stage.finish("large.dat", LARGE)
+        for number in range(9):
+            stage.finish(f"{number}.txt", b"%d" % number)
+        stage.ready()
+        for _ in range(2):
+            found = stage.rescan()
+            assert found.code == 1, found.output
+            assert state(stage)["archive"] == "full", found.output
+            assert found.output.count("No space left") <= 4, found.output
+            assert stage.now()
+        run("mount", "-o", "remount,size=64m,nr_inodes=1000", stage.instrument.share)
+        assert (end := stage.end()), str(end)
+    tally("full", 1)
+
+
 DENIALS = ("the source", "the source's folder", "creating", "the archive", "removing")
 
 
