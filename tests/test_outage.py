@@ -147,6 +147,7 @@ def test_stalled_and_back(share: Share):
     assert share.gate.is_stalled
     share.gate.moved()
     share.gate.moved()
+    assert all(n.mend for n in share.news if isinstance(n, DestinationChanged) and n.error)
     online, stalled = DestinationState.ONLINE, DestinationState.STALLED
     assert share.states == [online, stalled, online]
 

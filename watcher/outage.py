@@ -102,6 +102,9 @@ _MENDS = {
 }
 
 
+_HANGS = "check the network and the server; if it never answers, start the watcher again"
+
+
 class Stopped(Exception):  # noqa: N818 - no error: the way out of a wait
     """The program stops; whoever waits ends at once."""
 
@@ -307,7 +310,8 @@ class Gate:
 
     def stalled(self, seconds: float) -> None:
         """Say that a call to the destination hasn't moved for so long."""
-        self._say(DestinationState.STALLED, DestinationDown(f"no answer for {seconds:.0f} s"))
+        what = f"no answer for {seconds:.0f} s"
+        self._say(DestinationState.STALLED, DestinationDown(what, mend=_HANGS))
 
     @property
     def is_stalled(self) -> bool:
