@@ -150,6 +150,20 @@ def test_time_left_follows_the_pace_and_the_large_file_in_flight() -> None:
     assert "waits for archive" in shown(scenes.outage(), 100, 30)
 
 
+def test_what_is_held_back_has_no_time_left() -> None:
+    assert "oldest 10 min · waits for archive" in shown(scenes.trouble(), 100, 30)
+    back = scenes.told(
+        [(1.0, DestinationChanged("archive", DestinationState.ONLINE))], scenes.trouble()
+    )
+    assert "oldest 10 min · held back, see below" in shown(back, 100, 30)
+
+
+@pytest.mark.parametrize("size", [(60, 15), (100, 30)])
+def test_the_rhythm_is_whole_on_its_one_line(size: tuple[int, int]) -> None:
+    assert re.search(r"a minute · next rescan in 42 s · peak \d+ *$",
+                     shown(scenes.trouble(), *size), re.MULTILINE)  # fmt: skip
+
+
 def test_a_summary_says_what_was_done_and_what_stays_behind() -> None:
     console = Console(width=100, file=StringIO(), record=True, legacy_windows=False)
     console.print(summary(scenes.outage(), NOW), soft_wrap=True)

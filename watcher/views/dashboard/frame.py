@@ -121,7 +121,7 @@ def _bare(look: Look, width: int) -> list[Block]:
 
 
 def _rhythm_line(look: Look, width: int) -> list[Text]:
-    lines = panels.rhythm(look, width * 2 // 3)
+    lines = panels.rhythm(look, width - 32)
     return [Text().join(look.separated(lines))]
 
 

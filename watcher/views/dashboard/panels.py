@@ -143,8 +143,10 @@ def _time_left(look: Look) -> str:
     down = [n for n, v in snapshot.destinations.items() if v.state is not DestinationState.ONLINE]
     if down:
         return f"waits for {look.plain(down[0])}"
+    if len(snapshot.held) >= snapshot.backlog:
+        return "held back, see below"
     left = seconds_left(look)
-    return "time left not known yet" if left is None else f"about {words.about(left + 1)} left"
+    return "time left unknown" if left is None else f"about {words.about(left + 1)} left"
 
 
 def seconds_left(look: Look) -> float | None:
