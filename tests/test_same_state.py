@@ -21,7 +21,8 @@ from watcher.views.check import Nagios, Thresholds, check
 from watcher.views.dashboard import render
 from watcher.views.health import Level, Matter, health
 from watcher.views.lines import Before, lines
-from watcher.views.status import status_of, text
+from watcher.views.report import text
+from watcher.views.status import status_of
 
 
 def filling() -> Snapshot:

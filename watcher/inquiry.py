@@ -20,7 +20,6 @@ from watcher.transfer import Depot
 from watcher.views import status as status_view
 from watcher.views import words
 from watcher.views.health import STRANDED_MEND
-from watcher.views.status import plainly
 from watcher.wiring import LEDGER_NAME, depots_of, ground_of
 
 
@@ -166,7 +165,7 @@ def _on_its_way(config: Config, missing: set[str]) -> Iterator[str]:
     views = status.get("destinations", {})
     down = {n: v for n, v in views.items() if n in missing and v["state"] != "online"}
     for name, view in down.items():
-        yield f"it waits for {name}, which is {view['state']} since {plainly(view['since'])}"
+        yield f"it waits for {name}, which is {view['state']} since {words.plainly(view['since'])}"
         yield "; ".join(filter(None, (view["error"], view["mend"])))
     if not down:
         yield "it is finished and on its way"

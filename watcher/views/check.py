@@ -16,7 +16,8 @@ from watcher.views.health import (
     Matter,
     space_text,
 )
-from watcher.views.status import HEARTBEAT, moment, oldest_for
+from watcher.views.report import oldest_for
+from watcher.views.status import HEARTBEAT
 
 
 class Nagios(enum.IntEnum):
@@ -112,7 +113,7 @@ def _wrong(status: Mapping[str, Any], limits: Thresholds, now: float) -> Iterato
     if not status["running"]:
         yield Nagios.CRITICAL, status["health"]["text"]
         return
-    silent = now - moment(status["written_at"])
+    silent = now - words.moment(status["written_at"])
     if silent > limits.silent:
         yield Nagios.CRITICAL, f"the watcher hangs: not a word for {words.about(silent)}"
     for finding in status["health"]["findings"]:

@@ -33,6 +33,10 @@ class Level(enum.StrEnum):
     """It stays like this until a person does something."""
 
 
+STYLES = {Level.OK: "green", Level.WAITING: "yellow", Level.ATTENTION: "red"}
+"""The colour that goes with the word."""
+
+
 class Matter(enum.StrEnum):
     """What a finding is about."""
 

@@ -9,8 +9,7 @@ from rich.control import Control
 from rich.table import Table
 from rich.text import Text
 
-Row = tuple[str, str, str]
-"""A label, what there is to say, and its style."""
+from watcher.views.report import Row
 
 
 class Painter:

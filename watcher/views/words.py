@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -128,6 +129,19 @@ def exactly(moment: float) -> str:
 def iso(moment: float) -> str:
     """Write a time for programs: ISO 8601, local, with its offset."""
     return _local(moment).isoformat(timespec="milliseconds")
+
+
+def moment(iso: str | None) -> float:
+    """Read a time that stands in a status, in seconds since the epoch; now if it is none."""
+    try:
+        return datetime.fromisoformat(iso or "").timestamp()
+    except (OSError, OverflowError, ValueError):
+        return time.time()
+
+
+def plainly(iso: str | None) -> str:
+    """Show a time that stands in a status, to the second."""
+    return iso[:19].replace("T", " ") if iso else "now"
 
 
 def _local(moment: float) -> datetime:

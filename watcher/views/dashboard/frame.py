@@ -10,6 +10,7 @@ from rich.text import Text
 
 from watcher.activity import Snapshot
 from watcher.views.dashboard import panels
+from watcher.views.dashboard.behind import is_anything_left, left_behind
 from watcher.views.dashboard.look import DIM, Look, beside, boxed
 from watcher.views.painting import fitted
 
@@ -75,7 +76,7 @@ def screen(
 
 def _foot(look: Look, width: int, framed: bool) -> list[Text]:
     foot = panels.footer(look, width, 2 if framed else 1)
-    if framed and width >= PAIRS_FROM and panels.is_anything_left(look):
+    if framed and width >= PAIRS_FROM and is_anything_left(look):
         return [Text(" ") + line for line in _rhythm_line(look, width)] + foot
     return foot
 
@@ -92,12 +93,12 @@ def _framed(look: Look, width: int) -> list[Block]:
         return Block(tuple((t, w, panel(look, w - 4)) for (t, panel), w in pairs), least, 2)
 
     where, waits = ("Destinations", panels.destinations), ("Backlog", panels.backlog)
-    behind, rhythm = ("Left behind", panels.left_behind), ("Files a minute", panels.rhythm)
+    behind, rhythm = ("Left behind", left_behind), ("Files a minute", panels.rhythm)
     flight, last = ("On the way", panels.in_flight), ("Last files", panels.last_files)
     if width < PAIRS_FROM:
         singles = ((8, where), (2, waits), (1, flight), (1, last), (3, behind), (2, rhythm))
         return [block(least, named) for least, named in singles]
-    if panels.is_anything_left(look):  # names and reasons need the whole width
+    if is_anything_left(look):  # names and reasons need the whole width
         end = [block(4, behind)]
     else:
         end = [block(2, behind, rhythm)]
@@ -109,7 +110,7 @@ def _bare(look: Look, width: int) -> list[Block]:
         ("", panels.destinations_briefly),
         ("backlog", panels.backlog_briefly),
         ("sending", panels.in_flight),
-        ("behind", panels.left_behind),
+        ("behind", left_behind),
         ("last", panels.last_files),
         ("rhythm", _rhythm_line),
     )

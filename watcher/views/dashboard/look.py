@@ -18,7 +18,6 @@ from watcher.views.health import Level
 from watcher.views.painting import fitted
 
 DIM = "bright_black"
-STYLES = {Level.OK: "green", Level.WAITING: "yellow", Level.ATTENTION: "red"}
 WORDS = {Level.OK: "ALL WELL", Level.WAITING: "WAITING", Level.ATTENTION: "NEEDS SOMEONE"}
 STATES = dict.fromkeys(DestinationState, "yellow") | {DestinationState.ONLINE: "green"}
 
@@ -93,6 +92,12 @@ class Look:
         width = max(width, 2 * len(last))
         lines = textwrap.wrap(text, width, max_lines=most, placeholder=last, break_on_hyphens=False)
         return [self.sentence(line, width) for line in lines]
+
+    def todo(self, mend: str, width: int) -> list[str]:
+        """Say what to do on two lines at the most."""
+        arrow = f"{self.glyphs.arrow} "
+        lines = self.wrapped(self.plain(mend), width - len(arrow), 2)
+        return [(" " * len(arrow) if number else arrow) + line for number, line in enumerate(lines)]
 
     def column(self, text: str, width: int) -> str:
         """Cut or fill a text to exactly `width` cells."""

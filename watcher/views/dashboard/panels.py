@@ -8,14 +8,11 @@ from rich.text import Text
 from watcher.activity import NOT_LOOKED_AT, BatchBegan, DestinationView
 from watcher.model import DestinationState, Receipt
 from watcher.views import words
-from watcher.views.dashboard.look import DIM, STATES, STYLES, WORDS, Look
+from watcher.views.dashboard.look import DIM, STATES, WORDS, Look
 from watcher.views.health import (
-    STRANDED_MEND,
-    UNREADABLE_MEND,
+    STYLES,
     Level,
-    because,
     health,
-    needs_a_person,
     space_level,
     space_text,
 )
@@ -89,7 +86,7 @@ def _trouble(view: DestinationView) -> str:
 def _reasons(look: Look, view: DestinationView, indent: int, width: int) -> list[Text]:
     room, start = width - indent, " " * indent
     said = look.wrapped(look.plain(_trouble(view)), room, 2)
-    mend = _mend(look, look.plain(view.mend), room)
+    mend = look.todo(view.mend, room)
     return [
         *(Text(start + line, style="yellow") for line in said),
         *(Text(start + m) for m in mend),
@@ -224,66 +221,6 @@ def _where(look: Look, receipts: tuple[Receipt, ...], width: int) -> tuple[str, 
     if width >= WIDE:
         return f"{look.glyphs.arrow} {words.path_name(receipts[0].path, look.encoding)}", DIM
     return f"{look.glyphs.arrow} {', '.join(look.plain(r.destination) for r in receipts)}", DIM
-
-
-def left_behind(look: Look, width: int) -> list[Text]:
-    """What stays behind or waits for a person, by number and by name."""
-    snapshot, walk = look.snapshot, look.snapshot.rescan
-    counts = [
-        _count("held", len(snapshot.held), "red" if _any_for_a_person(look) else "yellow"),
-        _count("mismatches", snapshot.mismatches, "red"),
-        _count("conflicts", snapshot.conflicts, "red"),
-        _count("stranded", walk.stranded_count, "red"),
-        _count("hints missed", snapshot.missed, "default"),
-    ]
-    lines = [line for item in _items(look) for line in _item(look, *item, width)]
-    return [*look.flowed(counts, width), *lines]
-
-
-def is_anything_left(look: Look) -> bool:
-    """Tell whether there is anything to name that stays behind."""
-    return bool(_items(look))
-
-
-def _any_for_a_person(look: Look) -> bool:
-    return any(needs_a_person(held) for held in look.snapshot.held.values())
-
-
-def _count(label: str, number: int, style: str) -> tuple[str, str]:
-    return f"{label} {number:,}", f"bold {style}" if number else DIM
-
-
-def _items(look: Look) -> list[tuple[str, str, str]]:
-    held = sorted(look.snapshot.held.values(), key=lambda h: (not needs_a_person(h), h.since))
-    items = [(h.source, because(h), h.mend) for h in held[:10]]
-    for clash in look.snapshot.last_conflicts[:5]:
-        kept = f"another file is there; kept as {clash.path.replace(chr(92), '/').split('/')[-1]}"
-        command = f"watcher resolve {words.quoted(look.name(clash.source))}"
-        items.append((clash.source, kept, f"compare the two, then: {command}"))
-    for file in look.snapshot.rescan.stranded[:5]:
-        age = words.about(look.now - file.modified_at)
-        items.append((file.path, f"never finished, untouched for {age}", STRANDED_MEND))
-    items += [("", error, UNREADABLE_MEND) for error in look.snapshot.rescan.errors[:3]]
-    return items
-
-
-def _item(look: Look, name: str, reason: str, mend: str, width: int) -> list[Text]:
-    shown = look.short(look.name(name), max(12, width // 3))
-    line = Text(f"{shown}  " if shown else "")
-    line.append(look.sentence(look.plain(reason), max(0, width - line.cell_len)), style="yellow")
-    arrow, todo = look.glyphs.arrow, look.plain(mend)
-    if not mend:
-        return [line]
-    if line.cell_len + cell_len(f"  {arrow} {todo}") <= width:
-        return [line.append(f"  {arrow} {todo}")]
-    return [line, *(Text("  " + text) for text in _mend(look, todo, width - 2))]
-
-
-def _mend(look: Look, mend: str, width: int) -> list[str]:
-    """Say what to do on two lines at the most."""
-    arrow = f"{look.glyphs.arrow} "
-    lines = look.wrapped(mend, width - len(arrow), 2)
-    return [(" " * len(arrow) if number else arrow) + line for number, line in enumerate(lines)]
 
 
 def rhythm(look: Look, width: int) -> list[Text]:

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from watcher.activity import Snapshot
 from watcher.views import words
-from watcher.views.dashboard.look import STYLES, Look
-from watcher.views.health import Level, because, health
+from watcher.views.dashboard.look import Look
+from watcher.views.health import STYLES, Level, because, health
 
 
 def summary(snapshot: Snapshot, now: float, encoding: str = "utf-8") -> Group:
