@@ -336,7 +336,7 @@ def deafen(inside: Inside) -> None:
     libc = ctypes.CDLL(None)
     for root in inside.watcher._observer._roots:
         kernel = root._backend._kernel  # type: ignore[union-attr]
-        for descriptor in list(kernel._watch_for_wd):
+        for descriptor in list(root._backend._tree._active_callbacks_by_watch):
             libc.inotify_rm_watch(kernel._inotify_fd, descriptor)
 
 

@@ -428,7 +428,7 @@ def test_excluded_folders_take_no_watches(root: Path):
     for number in range(20):
         (root / "Export only" / f"{number}").mkdir()
     with listening(Ears(root)) as ears:
-        assert len(ears.observer._roots[0]._backend._kernel._watch_for_wd) == 3
+        assert len(ears.observer._roots[0]._backend._tree._active_callbacks_by_watch) == 3
 
 
 @linux_only

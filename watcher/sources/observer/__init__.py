@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 
 from watcher.sources.observer.root import Tell, WatchedRoot
@@ -99,7 +98,6 @@ class Observer:
 
 def _quieten_watchdog() -> None:
     """Keep watchdog off the terminal, and out of the log with what is told here already."""
-    warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
     log = logging.getLogger("watchdog")
     log.setLevel(logging.ERROR)
     if not log.handlers:

@@ -8,6 +8,7 @@ arrives so), and the thread that reads from the kernel tells the data root itsel
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 
@@ -20,6 +21,8 @@ from watchdog.observers.inotify_c import (
     Mask,
     WatchCallback,
     WatchDescriptor,
+    inotify_add_watch,
+    inotify_rm_watch,
 )
 from watchdog.observers.inotify_move_event_grouper import (
     GroupedInotifyEvent,
@@ -43,24 +46,46 @@ because a large file has one such event for each buffer."""
 
 
 class _Kernel(InotifyFD):
-    """The inotify instance, and the one thread that reads from it."""
+    """The inotify instance, and the one thread that reads from it.
+
+    All its watches belong to one tree, so that nothing is kept here of each: folders are many.
+    """
 
     def __init__(self, root: Root) -> None:
         super().__init__()
         self._root = root
+        self._tree: WatchCallback | None = None
 
     def add_callback(
-        self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
+        self, path: bytes, mask: Mask, callback: WatchCallback, _id: CallbackId
     ) -> WatchDescriptor:
         """Watch a folder; watchdog goes on without those that raise."""
         if self._root.is_left_out(os.fsdecode(path)):
             raise OSError(errno.EPERM, "is excluded")
-        try:
-            return super().add_callback(path, mask, callback, id_)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
+        self._tree = callback
+        watch = inotify_add_watch(self._inotify_fd, path, mask)
+        if watch == -1:
+            number = ctypes.get_errno()
+            if number == errno.ENOSPC:
                 self._root.limited()
-            raise
+            raise OSError(number, os.strerror(number), os.fsdecode(path))
+        return watch
+
+    def remove_callbacks(self, callbacks: list[tuple[WatchDescriptor, CallbackId]]) -> None:
+        """Watch some folders no more."""
+        for watch, _ in callbacks:
+            inotify_rm_watch(self._inotify_fd, watch)
+
+    def handle_event(self, event: InotifyEvent) -> None:
+        """Pass an event to the tree."""
+        if self._tree is None:
+            return
+        if event.is_queue_overflow:
+            self._tree.on_queue_overflow()
+        elif event.is_ignored:
+            self._tree.on_watch_deleted(event.wd)
+        else:
+            self._tree.on_event(event)
 
     def run(self) -> None:
         """Read events; never end without a word."""
@@ -107,10 +132,6 @@ class _Tree(InotifyWatchGroup):
         self._move_event_grouper = _Straight(self.path, self._root)
         super().__post_init__()
 
-    def __repr__(self) -> str:
-        """Be short: watchdog puts this into warnings that nobody sees."""
-        return f"<{type(self).__name__}>"
-
     def on_event(self, event: InotifyEvent) -> None:
         """Take an event from the kernel."""
         try:
@@ -119,9 +140,10 @@ class _Tree(InotifyWatchGroup):
             self._root.died(error)
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
-        """Forget a folder."""
+        """Forget a folder, unless that was done when its watch was taken away."""
         try:
-            super().on_watch_deleted(wd)
+            if wd in self._active_callbacks_by_watch:
+                super().on_watch_deleted(wd)
         except Exception as error:  # noqa: BLE001
             self._root.died(error)
 
