@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.benchmarks.measure import Options, Row, ratio_of
-from tests.benchmarks.tree import Tree
+from tests.benchmarks.tree import EACH, Tree
 from watcher.platform import system
 from watcher.sources.rescan import Rescan
 
@@ -30,17 +30,20 @@ TOOLS = ("mkfs.ext4", "mount", "umount")
 def measure(options: Options) -> Iterator[Row]:
     """Walk trees of as many files in ever more folders, and look `find` at them in turn."""
     for folders in FOLDERS:
-        tree = Tree(options.folder / f"tree{folders}", options.tree, folders).make(0o444)
-        yield from _walks(tree, options)
+        tree = Tree(options.folder / f"tree{folders}", options.tree, folders).make(0o644)
+        what = f"{tree.files:,} files in {tree.folders:,} folders"
+        yield from _walks(tree, options, f"{what}, nothing finished")
+        if folders == FOLDERS[0]:
+            tree.set_modes(0o444)
+            yield from _walks(tree, options, f"{what}, {EACH} finished in each scan folder")
         shutil.rmtree(tree.root)
     yield from races(options.folder / "races")
 
 
-def _walks(tree: Tree, options: Options) -> Iterator[Row]:
+def _walks(tree: Tree, options: Options, work: str) -> Iterator[Row]:
     first: list[float] = []
     again: list[float] = []
     found: list[float] = []
-    work = f"{tree.files:,} files in {tree.folders:,} folders"
     for _ in range(options.rounds):
         if shutil.which("find"):
             found.append(took(find, tree.root))

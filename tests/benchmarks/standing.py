@@ -49,7 +49,9 @@ def measure(options: Options) -> Iterator[Row]:
         what = f"{tree.files:,} files in {tree.folders:,} folders, {options.receipts:,} receipts"
         starts = [start(instrument, number) for number in range(options.rounds)]
         note = "from the command to the archived copy of a file that was waiting"
-        yield Row(f"ready, with {what}", statistics.median(starts), "s", note=note)
+        seconds, used = (statistics.median(figures) for figures in zip(*starts, strict=True))
+        yield Row(f"ready, with {what}", seconds, "s", note=note)
+        yield Row(f"ready, processor time until then, {what}", used, "s", note=note)
         yield from idle(instrument, options, what)
 
 
@@ -63,16 +65,19 @@ def write_history(state: Path, receipts: int) -> None:
             connection.execute(statement, {"files": receipts // 2})
 
 
-def start(instrument: Instrument, number: int) -> float:
-    """Return the seconds from the command to the copy of a file; it runs on if it is the last."""
+def start(instrument: Instrument, number: int) -> tuple[float, float]:
+    """Return the seconds from the command to the copy of a file, and those of processor time.
+
+    It runs on if it is the last.
+    """
     if instrument.watcher is not None:
         instrument.stop()
     name = f"waiting{number}.txt"
     instrument.finish(f"RB1/bluesky_scans/{name}")
     began = time.perf_counter()
-    instrument.launch()
+    process = instrument.launch().process
     wait_until(instrument.archived("RB1", name).exists, PATIENCE, every=GLANCE)
-    return time.perf_counter() - began
+    return time.perf_counter() - began, processor_time(process.pid)
 
 
 def idle(instrument: Instrument, options: Options, what: str) -> Iterator[Row]:
