@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
@@ -48,9 +50,7 @@ def remove_tree(folder: str) -> None:
 def link(target: str, path: str, *, folder: bool = False) -> None:
     """Make a symbolic link; skip the test where this account may not."""
     if IS_WINE:  # it can't make links, but follows those of the system below it
-        names = [_below_wine(name) for name in (target, path)]
-        ln = ["start", "/wait", "/unix", "/bin/ln", "-s", *names]
-        subprocess.run(ln, stdin=subprocess.PIPE, stdout=subprocess.PIPE, check=True)
+        _run_below_wine("/bin/ln", "-s", _below_wine(target), _below_wine(path))
         if os.path.exists(target):  # Wine shows no link that leads nowhere
             wait_until(lambda: os.path.lexists(path))  # it comes back before `ln` has run
         return
@@ -58,6 +58,29 @@ def link(target: str, path: str, *, folder: bool = False) -> None:
         os.symlink(target, path, target_is_directory=folder)
     except OSError as error:
         pytest.skip(f"this account can't make links: {error}")
+
+
+@contextlib.contextmanager
+def drive_for(folder: str, drive: str) -> Iterator[None]:
+    """Let a drive stand for a folder, as `subst` does; Wine's `subst` makes none."""
+    if not IS_WINE:
+        subprocess.run(["subst", drive, folder], check=True)
+    else:
+        device = f"{os.environ['WINEPREFIX']}/dosdevices/{drive.lower()}"
+        _run_below_wine("/bin/ln", "-s", _below_wine(folder), device)
+        wait_until(lambda: os.path.exists(f"{drive}\\"))
+    try:
+        yield
+    finally:
+        if not IS_WINE:
+            subprocess.run(["subst", drive, "/D"], check=False)
+        else:
+            _run_below_wine("/bin/rm", device)
+
+
+def _run_below_wine(*command: str) -> None:
+    start = ["start", "/wait", "/unix", *command]
+    subprocess.run(start, stdin=subprocess.PIPE, stdout=subprocess.PIPE, check=True)
 
 
 def _below_wine(path: str) -> str:

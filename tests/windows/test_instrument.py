@@ -15,7 +15,7 @@ if sys.platform != "win32":
     pytest.skip("can only hold on Windows", allow_module_level=True)
 
 from tests.harness import CYCLE, IS_WINE, NAME, Instrument
-from tests.platforms import remove_tree, set_mark, wine_excuses
+from tests.platforms import drive_for, remove_tree, set_mark, wine_excuses
 from tests.rules.evidence import SCANS, assert_exact, away, destination, files_of, leftovers, said
 from watcher.platform import system
 from watcher.platform import windows_api as api
@@ -208,18 +208,15 @@ def test_a_junction_is_not_followed(site: Site) -> None:
     assert (elsewhere / SCANS / "scan.txt").exists()
 
 
-@wine_excuses("its `subst` ends well and makes no drive")
 def test_a_destination_on_a_drive_that_stands_for_the_root_is_refused(site: Site) -> None:
-    """R7: `subst` makes source and destination one file; it stays."""
-    subprocess.run(["subst", "W:", str(site.root)], check=True)
-    try:
+    """R7: `subst`, or a mapped drive, makes source and destination one file; it stays."""
+    with drive_for(str(site.root), "W:"):
         here = {"name": "here", "path": rf"W:\{{experiment}}\{SCANS}"}
         site.configure(destinations=[here])
         path = site.finish(f"RB1/{SCANS}/scan.txt", b"all there is")
         assert site.run("rescan").returncode in {1, 2}
         assert path.read_bytes() == b"all there is"
-    finally:
-        subprocess.run(["subst", "W:", "/D"], check=False)
+        assert list(site.sources()) == [f"RB1/{SCANS}/scan.txt"]
 
 
 def test_without_a_console_it_runs_and_logs(site: Site) -> None:

@@ -74,6 +74,15 @@ def test_only_what_is_missing_is_absent(folder: str, source: str) -> None:
     assert not system.is_absent(FileNotFoundError(errno.ENOENT, "found after all", source))
 
 
+@pytest.mark.parametrize("number", [51, 53, 55, 59, 64, 67, 71, 121, 1203, 1219, 1222, 1231, 1232,
+    1236, 1326])  # fmt: skip
+def test_a_lost_share_is_an_outage_and_no_missing_file(source: str, number: int) -> None:
+    """R8: whatever number it has, nothing is taken to be gone because of it."""
+    error = OSError(0, "lost", source, number)
+    assert fault_of(error) is Fault.OUTAGE
+    assert not system.is_absent(error)
+
+
 def test_a_number_that_python_hides_may_be_an_outage() -> None:
     """R8: Python's file objects say EINVAL where Windows said that the network is gone."""
     assert fault_of(OSError(errno.EINVAL, "Invalid argument")) is Fault.OUTAGE
