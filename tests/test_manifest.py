@@ -187,18 +187,68 @@ def test_lines_and_notes_of_others_stay_as_they_are(tmp_path):
     assert text_of(tmp_path) == theirs + line_of(one)
 
 
-def test_a_deleted_manifest_is_begun_again_and_rebuilt_with_lines_whose_copy_exists(tmp_path):
+class Receipts:
+    """What the ledger has, and what is said."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+        self.said: list[str] = []
+
+    def manifest(self) -> Manifest:
+        return Manifest(["sha256"], lambda _folder: self.entries, lambda *w: self.said.append(w[0]))
+
+
+@pytest.mark.parametrize("is_new_life", [False, True])
+def test_a_deleted_manifest_is_rebuilt_with_lines_whose_copy_exists_and_it_is_said(
+    tmp_path, is_new_life
+):
     entries = [entry(tmp_path, f"scan {number}.txt") for number in range(5)]
-    manifest = Manifest(["sha256"])
+    receipts = Receipts(entries[:4])
+    manifest = receipts.manifest()
     manifest.write(entries[:4])
+    assert receipts.said == []
     (tmp_path / MANIFEST).unlink()
     (tmp_path / "scan 2.txt").unlink()
+    manifest = receipts.manifest() if is_new_life else manifest
     manifest.write(entries[4:])
-    assert text_of(tmp_path) == line_of(entries[4])
-    there = manifest.rebuild(str(tmp_path), entries)
-    assert there == [entries[0], entries[1], entries[3], entries[4]]
+    there = [entries[0], entries[1], entries[3], entries[4]]
     assert sorted(text_of(tmp_path).splitlines(True)) == sorted(map(line_of, there))
+    assert len(receipts.said) == 1
+    assert "3 lines" in receipts.said[0]
+    assert MANIFEST in receipts.said[0]
     check(tmp_path)
+
+
+def test_where_nothing_is_lacking_nothing_is_said_or_written(tmp_path):
+    entries = [entry(tmp_path, f"scan {number}.txt") for number in range(3)]
+    receipts = Receipts(entries)
+    receipts.manifest().write(entries)
+    before = text_of(tmp_path)
+    receipts.manifest().write(entries[:1])
+    assert receipts.manifest().restore(str(tmp_path)) == 0
+    assert text_of(tmp_path) == before
+    assert receipts.said == []
+
+
+def test_an_edited_digest_is_put_right_where_the_copy_itself_says_so(tmp_path):
+    one, two, three = (entry(tmp_path, f"scan {number}.txt") for number in range(3))
+    receipts = Receipts([one, two])
+    receipts.manifest().write([one, two])
+    path = tmp_path / MANIFEST
+    path.write_bytes(path.read_bytes().replace(one.checksums[0].digest.encode(), b"0" * 64))
+    receipts.manifest().write([three])
+    assert text_of(tmp_path) == line_of(one) + line_of(two) + line_of(three)
+    assert len(receipts.said) == 1
+
+
+def test_what_another_put_there_and_on_record_stays_whatever_an_old_receipt_says(tmp_path):
+    old = entry(tmp_path, "scan.txt", b"old")
+    new, other = entry(tmp_path, "scan.txt", b"new"), entry(tmp_path, "other.txt")
+    Manifest(["sha256"]).write([new])
+    receipts = Receipts([old])
+    receipts.manifest().write([other])
+    assert text_of(tmp_path) == line_of(new) + line_of(other)
+    assert receipts.said == []
 
 
 def test_what_others_did_between_two_writes_is_noticed(tmp_path):

@@ -1,9 +1,11 @@
 """Streams: the line inside the copy, and what takes their place where there are none."""
 
+import contextlib
 import errno
 import hashlib
 import itertools
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -47,6 +49,19 @@ def checksums(*algorithms: str) -> tuple[Checksum, ...]:
     return tuple(Checksum(a, hashlib.new(a, b"1 2 3").hexdigest()) for a in names)
 
 
+@contextlib.contextmanager
+def ramfs(folder: Path):
+    """A real file system that keeps no extended attributes, while it lasts."""
+    if os.name == "nt" or os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("only root can mount")
+    if subprocess.run(["mount", "-t", "ramfs", "none", folder], check=False).returncode:
+        pytest.skip("no ramfs can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
 @pytest.fixture
 def without_streams(monkeypatch):
     """A file system that has none."""
@@ -73,15 +88,6 @@ def test_the_line_is_in_the_copy_at_every_destination(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="coreutils reads it from a pipe")
-def test_coreutils_checks_what_the_stream_holds(tmp_path):
-    with Instrument(tmp_path, checksums={"record": "stream"}) as instrument:
-        instrument.finish("RB1/bluesky_scans/scan.txt", b"1 2 3")
-        assert instrument.run("rescan").returncode == 0
-        copy = instrument.archived("RB1", "scan.txt")
-        check = "getfattr --only-values -n user.checksum scan.txt | sha256sum --strict -c"
-        assert not subprocess.run(check, shell=True, cwd=copy.parent, check=False).returncode
-
-
 def test_a_conflicting_copy_holds_the_name_it_was_given_R4(tmp_path):
     with Instrument(tmp_path, checksums={"record": "stream"}) as instrument:
         taken = instrument.archived("RB1", "scan.txt")
@@ -134,3 +140,22 @@ def test_a_file_system_that_mixes_stream_and_file_up_is_found_out(tmp_path, monk
     assert not streams(warnings := []).attach(str(path), [place(tmp_path)], checksums())
     assert path.read_bytes() == b"1 2 3"
     assert warnings
+
+
+def test_a_real_file_system_without_streams_is_told_by_doctor_log_and_status(tmp_path):
+    settings = {"checksums": {"record": "stream"}}
+    with Instrument(tmp_path, **settings) as instrument, ramfs(instrument.share):
+        instrument.cycle.mkdir(parents=True)
+        seen = instrument.run("doctor").stdout
+        assert "streams don't survive there" in seen
+        instrument.start()
+        instrument.finish("RB1/bluesky_scans/scan.txt", b"1 2 3")
+        sidecar = instrument.archived("RB1", "scan.txt.sha256")
+        instrument.wait_until(sidecar.exists)
+        assert sidecar.read_bytes() == LINE
+        instrument.wait_until(lambda: instrument.status()["warnings"])
+        assert "streams don't survive" in instrument.run("status").stdout
+        assert "sidecar files are written instead" in instrument.watcher.output
+        instrument.wait_until(instrument.cached("RB1", "scan.txt").exists)
+        assert stream_of(instrument.cached("RB1", "scan.txt")) == LINE, "kept where they are"
+        instrument.stop()

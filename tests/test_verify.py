@@ -81,6 +81,21 @@ def test_each_fault_is_found_from_the_records_alone_R10(instrument):
     assert found == wanted, "a stream goes with its file"
 
 
+def test_what_was_recorded_by_another_algorithm_years_ago_still_counts_R10(instrument):
+    """The ledger is gone, and the configuration names another algorithm by now."""
+    record = "stream"
+    if list(instrument.archive.rglob("*.sha256")):
+        record = "manifest" if list(instrument.archive.rglob("checksums.sha256")) else "sidecar"
+    shutil.rmtree(instrument.state)
+    instrument.configure(checksums={"record": record, "algorithm": "sha512"})
+    (instrument.archived("RB1", "sub") / "foreign.txt").write_bytes(b"1")
+    code, found = verified(instrument)
+    assert code == 1
+    assert found.pop("unrecorded") == ["foreign.txt"]
+    assert list(found) == ["ok"]
+    assert len(found["ok"]) == FILES
+
+
 @pytest.fixture
 def archived(tmp_path):
     with Instrument(tmp_path) as made:
@@ -128,6 +143,32 @@ def test_a_line_whose_file_is_still_on_its_way_is_pending(archived):
     code, found = verified(archived)
     assert code == 0
     assert found["pending"] == ["coming.txt"]
+
+
+def test_a_deleted_manifest_is_rebuilt_with_the_next_file_and_it_is_said(archived):
+    manifest = archived.archived("RB1", "checksums.sha256")
+    before = set(manifest.read_bytes().splitlines())
+    archived.start()
+    manifest.unlink()
+    archived.finish("RB1/bluesky_scans/next.txt")
+    archived.wait_until(lambda: archived.archived("RB1", "next.txt").exists())
+    archived.wait_until(lambda: archived.status()["warnings"])
+    after = set(manifest.read_bytes().splitlines())
+    assert after > before
+    assert len(after) == FILES + 1
+    assert "20 lines" in archived.status()["warnings"][0]["text"]
+    assert "lacked" in archived.run("status").stdout
+    archived.stop()
+
+
+def test_a_manifest_that_lacks_lines_is_made_whole_and_it_is_said(archived):
+    manifest = archived.archived("RB1", "checksums.sha256")
+    before = set(manifest.read_bytes().splitlines())
+    manifest.write_bytes(manifest.read_bytes().splitlines(keepends=True)[0])
+    done = archived.run("verify", "--destination", "archive")
+    assert done.returncode == 0
+    assert f"{FILES - 1} lines" in done.stdout
+    assert set(manifest.read_bytes().splitlines()) == before
 
 
 def test_a_destination_that_is_away_is_no_loss_but_said(archived):

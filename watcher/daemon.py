@@ -110,7 +110,7 @@ class Watcher:
         config, tell = self._config, self.activity.tell
         parts = PartNames(platform.node(), os.path.abspath(config.state_dir))
         self._ledger = Ledger.open(os.path.join(config.state_dir, LEDGER_NAME), tell)
-        self._depots = depots_of(config, parts, tell, self._ledger.accepted)
+        self._depots = depots_of(config, parts, tell, self._ledger)
         for name, depot in self._depots.items():
             depot.reach.mount = self._ledger.last_mount(name)
         self._backlog = Backlog(list(self._depots))

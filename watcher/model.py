@@ -205,6 +205,11 @@ class Receipt:
         """The checksum that counts: the first."""
         return self.checksums[0]
 
+    @property
+    def relative(self) -> str:
+        """The path from the experiment's folder; the whole one, where it lies elsewhere."""
+        return self.path.removeprefix(os.path.join(self.folder, ""))
+
 
 class DestinationState(enum.StrEnum):
     """What a destination is like now."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from watcher.activity import Notice
-from watcher.checksums import record_for
+from watcher.checksums import Entry, record_for
 from watcher.config import Config
 from watcher.destination import PartNames, Template
+from watcher.ledger import Ledger
+from watcher.model import ArchivePath
 from watcher.platform import system
 from watcher.reach import Reach
 from watcher.sources.ground import Ground
-from watcher.transfer import Accepts, Depot, accepts_none
+from watcher.transfer import Depot, accepts_none
 
 LEDGER_NAME = "ledger.sqlite"
 
@@ -29,7 +32,7 @@ def depots_of(
     config: Config,
     parts: PartNames,
     tell: Callable[[Notice], None] = lambda _: None,
-    accepts: Accepts = accepts_none,
+    ledger: Ledger | None = None,
 ) -> dict[str, Depot]:
     """Make the destinations, by name.
 
@@ -37,12 +40,18 @@ def depots_of(
         config: what is wanted.
         parts: names for temporary files.
         tell: told what an operator should know of the checksum records.
-        accepts: tells which files a person took against their producer's checksum.
+        ledger: has the receipts that a manifest is rebuilt from, and knows which files a person
+            took against their producer's checksum.
 
     """
 
     def warn(what: str, mend: str) -> None:
         tell(Notice("warning", what, mend))
+
+    def recorded(destination: str, folder: str) -> Iterator[Entry]:
+        for receipt in ledger.receipts_below(destination, folder) if ledger else ():
+            place = ArchivePath(folder, folder, receipt.relative)
+            yield Entry(place, receipt.checksums)
 
     depots = {}
     ground = ground_of(config)
@@ -59,7 +68,13 @@ def depots_of(
             is_watched=ground.leads_in,
         )
         checksums = config.checksums
-        record = record_for(checksums.record, checksums.algorithms, parts.new, warn)
+        record = record_for(
+            checksums.record,
+            checksums.algorithms,
+            parts.new,
+            warn,
+            functools.partial(recorded, wanted.name),
+        )
         depots[wanted.name] = Depot(
             wanted.name,
             template,
@@ -68,6 +83,6 @@ def depots_of(
             checksums.algorithms,
             parts,
             wanted.cleaned_by_others,
-            accepts,
+            ledger.accepted if ledger else accepts_none,
         )
     return depots

@@ -18,7 +18,17 @@ from rich.console import Console
 from rich.table import Table
 
 import watcher
-from tests.benchmarks import burst, command, flood, hints, latency, rescan, standing, throughput
+from tests.benchmarks import (
+    burst,
+    command,
+    flood,
+    hints,
+    latency,
+    rescan,
+    standing,
+    throughput,
+    verify,
+)
 from tests.benchmarks.measure import Options, Row, machine
 from tests.harness import PROJECT
 
@@ -33,6 +43,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "small": throughput.small,
     "medium": throughput.medium,
     "large": throughput.large,
+    "verify": verify.measure,
 }
 
 

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias, cast
 from watcher.model import Checksum
 
 _BLAKE3 = "blake3"
+_USUAL = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 
 
 _Data: TypeAlias = bytes | bytearray | memoryview
@@ -54,6 +55,11 @@ def spelled(text: str) -> str | None:
     """Return the algorithm that a tag or a suffix means (`SHA3-256`, `SHA1`), None if none does."""
     plain = text.lower().replace("-", "_")
     return next((name for name in (plain, plain.replace("_", "")) if is_known(name)), None)
+
+
+def usual(digits: int) -> str | None:
+    """Return what a digest of so many hexadecimal digits is, where nothing else says it."""
+    return next((name for name in _USUAL if digest_length(name) == digits), None)
 
 
 def _new(name: str) -> _Hash:

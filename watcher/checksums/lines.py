@@ -16,7 +16,8 @@ from watcher.checksums.algorithms import digest_length, spelled
 from watcher.model import Checksum
 
 _BINARY, _TEXT = b" *", b"  "
-_ESCAPED = re.compile(rb"[\\\n\r]")
+_ESCAPED = {True: re.compile(rb"[\\\n]"), False: re.compile(rb"[\\\n\r]")}
+"""What is escaped by `b3sum`, and what by coreutils."""
 _ESCAPES = {b"\\": rb"\\", b"\n": rb"\n", b"\r": rb"\r"}
 _MEANINGS = {escape: plain for plain, escape in _ESCAPES.items()}
 _ESCAPE = re.compile(rb"\\(.?)", re.DOTALL)
@@ -40,18 +41,14 @@ class Line:
 def written(name: str, digest: str, algorithm: str = "") -> bytes:
     """Return the whole line for a file, with its LF.
 
-    `b3sum` knows no mark for binary files: two spaces stand in the lines of blake3.
+    `b3sum` knows no mark for binary files: two spaces stand in the lines of blake3. And it knows
+    no escape for a carriage return, which stands there as it is.
     """
+    is_b3sum = algorithm == "blake3"
     plain = os.fsencode(name.replace(os.sep, "/"))
-    escaped = _ESCAPED.sub(lambda found: _ESCAPES[found[0]], plain)
-    mark = b"\\" if escaped != plain else b""
-    return (
-        mark
-        + digest.encode("ascii")
-        + (_TEXT if algorithm == "blake3" else _BINARY)
-        + escaped
-        + b"\n"
-    )
+    escaped = _ESCAPED[is_b3sum].sub(lambda found: _ESCAPES[found[0]], plain)
+    start, mark = b"\\" if escaped != plain else b"", _TEXT if is_b3sum else _BINARY
+    return start + digest.encode("ascii") + mark + escaped + b"\n"
 
 
 def parsed(line: bytes, algorithm: str) -> Line | None:

@@ -7,6 +7,9 @@ manifest holds is read once, then only what others have added. A digest that isn
 (the copy was removed, and another one took its name) is written over: both have the same length,
 so that no line moves, nobody else's line can be lost, and a crash in the middle is mended when
 the file, which has no receipt yet, comes again.
+
+A manifest that is another than was remembered (a new life, or somebody edited or deleted it) is
+compared with the receipts: what it lacks is written again, and that is said.
 """
 
 from __future__ import annotations
@@ -16,18 +19,20 @@ import errno
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from weakref import WeakValueDictionary
 
-from watcher.checksums.entry import Entry
+from watcher.checksums.algorithms import Hashing
+from watcher.checksums.entry import Entry, Warn, logged
 from watcher.checksums.lines import is_torn, parsed, written
-from watcher.checksums.remembered import Memory, key, lines_from
+from watcher.checksums.remembered import Known, Memory, key, lines_from
 from watcher.model import ArchivePath, Checksum
 from watcher.platform import system
 from watcher.platform.locking import locked
 
 _NAMES_IN_MEMORY = 200_000
 _TRIES = 3
+_BLOCK = 256 << 10
 _MODE = 0o644
 _EXTRA = ("O_BINARY", "O_CLOEXEC", "O_NOINHERIT", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY")
 _FLAGS = os.O_RDWR
@@ -35,20 +40,39 @@ for _flag in _EXTRA:  # each system has its own of these
     _FLAGS |= getattr(os, _flag, 0)
 
 
+Recorded = Callable[[str], Iterable[Entry]]
+"""Tells what receipts there are of copies in an experiment's folder."""
+
+
+def nothing_recorded(_folder: str) -> Iterable[Entry]:
+    """Tell of no receipts."""
+    return ()
+
+
 class Manifest:
     """The manifests at one destination."""
 
     def __init__(
-        self, algorithms: Sequence[str], *, names_in_memory: int = _NAMES_IN_MEMORY
+        self,
+        algorithms: Sequence[str],
+        recorded: Recorded = nothing_recorded,
+        warn: Warn = logged,
+        *,
+        names_in_memory: int = _NAMES_IN_MEMORY,
     ) -> None:
         """Begin with nothing remembered.
 
         Args:
             algorithms: whose digests are recorded, each in a manifest of its own.
-            names_in_memory: how many names are remembered, over all manifests.
+            recorded: tells what receipts there are of copies in a folder.
+            warn: told when a manifest lacked lines.
+            names_in_memory: how many names are remembered, over all manifests; a longer manifest
+                is not compared with the receipts.
 
         """
         self._algorithms = tuple(algorithms)
+        self._recorded = recorded
+        self._warn = warn
         self._names = {_name(algorithm) for algorithm in algorithms}
         self._memory = Memory(names_in_memory)
         self._guard = threading.Lock()
@@ -80,18 +104,24 @@ class Manifest:
                 if one.algorithm in self._algorithms:
                     wanted[entry.place.folder, one.algorithm][entry.place.relative] = one.digest
         for (folder, algorithm), digests in wanted.items():
-            self._write(folder, algorithm, digests)
+            known, is_news = self._write(folder, algorithm, digests)
+            if is_news:
+                self._restore(folder, algorithm, known)
 
-    def rebuild(self, folder: str, entries: Sequence[Entry]) -> list[Entry]:
-        """Put on record those of the entries in a folder whose copy exists, and return them.
+    def restore(self, folder: str) -> int:
+        """Write the lines again that a folder's manifests lack, of copies that have receipts.
+
+        Returns:
+            How many there were.
 
         Raises:
             OSError: the destination's fault.
 
         """
-        there = [e for e in entries if e.place.folder == folder and os.path.lexists(e.place.path)]
-        self.write(there)
-        return there
+        return sum(
+            self._restore(folder, algorithm, self._write(folder, algorithm, {})[0])
+            for algorithm in self._algorithms
+        )
 
     def read(self, folder: str, algorithm: str) -> dict[str, Checksum]:
         """Return the checksums by the file's path from the folder; none without a manifest.
@@ -113,12 +143,41 @@ class Manifest:
         finally:
             os.close(descriptor)
 
-    def _write(self, folder: str, algorithm: str, digests: dict[str, str]) -> None:
+    def _restore(self, folder: str, algorithm: str, known: Known) -> int:
+        lacking = dict(self._lacking(folder, algorithm, known)) if known.is_whole else {}
+        if lacking:
+            self._write(folder, algorithm, lacking)
+            lines = f"{len(lacking)} line{'s' * (len(lacking) != 1)}"
+            self._warn(
+                f"{lines} that {system.plain(_path(folder, algorithm))} lacked, or that were"
+                " wrong there, are written again from the receipts",
+                "nothing is lost; somebody edited or deleted it, or an old copy of it was put back",
+            )
+        return len(lacking)
+
+    def _lacking(self, folder: str, algorithm: str, known: Known) -> Iterator[tuple[str, str]]:
+        """Compare with the receipts; where a line says something else, the copy itself decides."""
+        for entry in self._recorded(folder):
+            for one in entry.checksums:
+                if one.algorithm != algorithm:
+                    continue
+                is_right = known.states(key(entry.place.relative), one.digest)
+                is_missing = is_right is None and os.path.lexists(entry.place.path)
+                if is_missing or (is_right is False and _is(entry.place.path, one)):
+                    yield entry.place.relative, one.digest
+
+    def _write(self, folder: str, algorithm: str, digests: dict[str, str]) -> tuple[Known, bool]:
+        """Write the lines of one manifest.
+
+        Returns:
+            What it holds now, and whether it was another than was remembered.
+
+        """
         path = _path(folder, algorithm)
         names = {key(name): name for name in digests}
         with self._lock_of(path), _held(path) as (descriptor, is_alone):
             known = self._memory.taken(path, algorithm, descriptor)
-            is_first = len(known) == 0
+            is_news = len(known) == 0
             rest = known.read_on(descriptor, names)
             begin = _mended(descriptor, rest, folder, algorithm, is_alone=is_alone)
             if begin:
@@ -133,9 +192,10 @@ class Manifest:
             _append(descriptor, begin + b"".join(lines), is_alone=is_alone)
             for (name, n), line in zip(fresh, lines, strict=True):
                 known.append(line, name, digests[n])
-            if is_first:
+            if is_news:
                 system.flush_folder(folder)
             self._memory.keep(path, known)
+            return known, is_news
 
     def _lock_of(self, path: str) -> threading.Lock:
         """Return the one lock for a manifest; it lives as long as somebody uses it."""
@@ -225,6 +285,21 @@ def _places(
         read = parsed(line, algorithm)
         if read and (digest := digests.get(key(read.name))):
             yield start + read.at, digest
+
+
+def _is(path: str, checksum: Checksum) -> bool:
+    """Tell whether a copy has this very content; False if it can't be read."""
+    hashing = Hashing([checksum.algorithm])
+    try:
+        descriptor = system.open_for_reading(path)
+        try:
+            while data := os.read(descriptor, _BLOCK):
+                hashing.update(data)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
+    return hashing.checksums() == (checksum,)
 
 
 def _append(descriptor: int, text: bytes, *, is_alone: bool) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import enum
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from watcher.checksums.entry import Entry
-from watcher.checksums.manifest import Manifest
+from watcher.checksums.entry import Entry, Warn, logged
+from watcher.checksums.manifest import Manifest, Recorded, nothing_recorded
 from watcher.checksums.sidecar import Sidecar
-from watcher.checksums.stream import Stream, Warn
+from watcher.checksums.stream import Stream
 from watcher.model import ArchivePath, Checksum
-
-logger = logging.getLogger(__name__)
 
 __all__ = ["Entry", "Kind", "Nothing", "Record", "record_for"]
 
@@ -76,12 +73,12 @@ class Nothing:
         """Write nothing."""
 
 
-def _logged(what: str, mend: str) -> None:
-    logger.warning("%s; %s", what, mend)
-
-
 def record_for(
-    kind: str, algorithms: Sequence[str], part: Callable[[], str], warn: Warn = _logged
+    kind: str,
+    algorithms: Sequence[str],
+    part: Callable[[], str],
+    warn: Warn = logged,
+    recorded: Recorded = nothing_recorded,
 ) -> Record:
     """Return the record of a kind.
 
@@ -90,6 +87,7 @@ def record_for(
         algorithms: the known algorithms that are recorded; the first counts.
         part: makes the name of a temporary file of ours, new each time.
         warn: told what an operator should know, and what to do about it.
+        recorded: tells what receipts there are of copies in an experiment's folder.
 
     Raises:
         ValueError: there is no such kind.
@@ -97,7 +95,7 @@ def record_for(
     """
     match Kind(kind):
         case Kind.MANIFEST:
-            return Manifest(algorithms)
+            return Manifest(algorithms, recorded, warn)
         case Kind.SIDECAR:
             return Sidecar(algorithms, part)
         case Kind.STREAM:

@@ -13,17 +13,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from watcher.checksums.entry import Entry
+from watcher.checksums.algorithms import usual
+from watcher.checksums.entry import Entry, Warn
 from watcher.checksums.lines import parsed, written
 from watcher.checksums.sidecar import Sidecar
 from watcher.model import ArchivePath, Checksum
 from watcher.platform import system
 
 STREAM = "checksum"
+STREAMLESS = "set checksums.record to sidecar or manifest, or use a volume with streams"
+"""What to do where streams don't survive."""
 _TRIAL = b"a trial of streams\n"
-
-Warn = Callable[[str, str], None]
-"""Told what an operator should know: what happened, and what to do."""
 
 
 def stream_name(algorithm: str, first: str) -> str:
@@ -120,17 +120,22 @@ class Stream:
         with self._lock:
             known = self._works.get(place.fixed)
             if known is None:
-                known = self._works[place.fixed] = self._try(place.parent)
+                known = self._works[place.fixed] = self.survive_in(place.parent)
                 if not known:
                     where = system.plain(place.fixed)
                     self._warn(
                         f"streams don't survive at {where}: sidecar files are written instead",
-                        "set checksums.record to sidecar or manifest, or use a volume with streams",
+                        STREAMLESS,
                     )
             return known
 
-    def _try(self, folder: str) -> bool:
-        """Write a file with a stream, mark and rename it; is all of it still there?"""
+    def survive_in(self, folder: str) -> bool:
+        """Write a file with a stream, mark and rename it; tell whether all of it is still there.
+
+        Raises:
+            OSError: the destination's fault.
+
+        """
         first, second = (os.path.join(folder, self._part()) for _ in range(2))
         descriptor, now = system.create_part(first), time.time_ns()
         try:
@@ -156,6 +161,23 @@ def read_stream(path: str, algorithm: str, first: str) -> Checksum | None:
     text = system.read_stream(path, stream_name(algorithm, first))
     line = parsed(text, algorithm) if text else None
     return line.checksum if line else None
+
+
+def own_stream(path: str, first: str) -> Checksum | None:
+    """Return the digest that a copy's plain stream gives, whatever its algorithm was.
+
+    Args:
+        path: the copy.
+        first: the algorithm that counts now; another one is told by the digest's length.
+
+    Raises:
+        OSError: it can't be read.
+
+    """
+    text = system.read_stream(path, STREAM)
+    digits = len((text or b"").removeprefix(b"\\").split(b" ")[0])
+    read = (parsed(text, one) for one in (first, usual(digits)) if one) if text else ()
+    return next((line.checksum for line in read if line), None)
 
 
 def _wrote(path: str) -> bool:

@@ -126,6 +126,7 @@ def _summary(tally: Tally, seconds: float) -> Iterator[str]:
     counts = [f"{count:,} {state}" for state, count in sorted(tally.counts.items())]
     for name, reason in tally.unreachable.items():
         yield f"{name} can't be looked at: {reason}"
+    yield from tally.remarks
     if tally.unkept:
         yield f"the result is not kept: {tally.unkept}"
     if tally.interrupted:

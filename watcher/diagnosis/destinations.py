@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator
 
+from watcher.checksums.stream import STREAMLESS, Stream
 from watcher.config import Config
 from watcher.destination import PartNames
 from watcher.diagnosis.finding import CLOCK_OFF, Found, within
@@ -40,11 +41,19 @@ def _destination(name: str, depot: Depot, patience: float) -> Iterator[Found]:
         folder = depot.reach.trial_folder
         safe = "writable, and files are published there without replacing any"
         yield Found(what, f"{safe}: {words.path_name(folder)}")
+        if isinstance(record := depot.record, Stream):
+            yield _streams(what, within(patience, lambda: record.survive_in(folder)))
         yield from within(patience, lambda: _clock(what, depot, folder))
         yield Found(what, within(patience, lambda: _room(folder)))
     except (OSError, WatcherError) as error:
         text, mend = words_of(error)
         yield Found(what, text, mend or "look at it by hand")
+
+
+def _streams(what: str, survive: bool) -> Found:
+    if survive:
+        return Found(what, "keeps streams")
+    return Found(what, "streams don't survive there: sidecar files are written instead", STREAMLESS)
 
 
 def _clock(what: str, depot: Depot, folder: str) -> list[Found]:

@@ -9,8 +9,8 @@ schema    the tables, and how an older ledger becomes one of today
 """
 
 from watcher.ledger.book import Ledger
-from watcher.ledger.rows import Waiting
+from watcher.ledger.rows import Check, Waiting
 from watcher.ledger.search import Checks, Wanted
 
-__all__ = ["Checks", "Ledger", "Waiting", "Wanted"]
+__all__ = ["Check", "Checks", "Ledger", "Waiting", "Wanted"]
 """The room's doors."""

@@ -11,7 +11,7 @@ from watcher.activity import Notice
 from watcher.ledger import rows, sql
 from watcher.ledger.database import Database, Step, Store
 from watcher.ledger.peek import Peek
-from watcher.ledger.rows import Waiting, key, receipt_of, version
+from watcher.ledger.rows import Check, Waiting, key, receipt_of, version
 from watcher.ledger.search import Checks, Wanted, matching
 from watcher.model import Checksum, FinishedFile, HeldBack, Receipt, Scan
 
@@ -291,8 +291,8 @@ class Ledger:
         every = (wanted.before, wanted.before, wanted.destination, *arguments)
         return next(iter(self._store.read(statement, every, rows.whole)), (0, 0))
 
-    def checks(self, wanted: Checks) -> Iterator[tuple[int, Receipt]]:
-        """Yield the copies that are to be read again, each with its number.
+    def checks(self, wanted: Checks) -> Iterator[Check]:
+        """Yield the copies that are to be read again.
 
         Those that never were come first, then the oldest check.
         """
@@ -301,18 +301,18 @@ class Ledger:
         while page := self._store.read(
             sql.UNCHECKED.format(filter=condition),
             (last, wanted.before, wanted.destination, *arguments, _PAGE),
-            rows.numbered_receipt,
+            rows.check_of,
         ):
-            yield from ((row[15], receipt) for receipt, row in page)
-            last = page[-1][1][15]
+            yield from page
+            last = page[-1].number
         mark = (0.0, 0)
         while page := self._store.read(
             sql.CHECKED.format(filter=condition),
             (*mark, wanted.before, wanted.before, wanted.destination, *arguments, _PAGE),
-            rows.numbered_receipt,
+            rows.check_of,
         ):
-            yield from ((row[15], receipt) for receipt, row in page)
-            mark = page[-1][1][16], page[-1][1][15]
+            yield from page
+            mark = page[-1].at, page[-1].number
 
     def checked(self, results: Sequence[tuple[int, float, str]]) -> None:
         """Record when copies were read again, and what they were like: number, time, state."""

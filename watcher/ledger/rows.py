@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from watcher.header import stamp_of
 from watcher.model import (
@@ -152,6 +152,37 @@ def receipt_of(*row: Any) -> Receipt:  # noqa: ANN401 - as sqlite gives it
         manner=Manner(manner),
         conflict=bool(conflict),
         void=state == VOID,
+    )
+
+
+class Check(NamedTuple):
+    """A copy that is to be read again."""
+
+    number: int
+    source: str
+    experiment: str
+    folder: str
+    """The experiment's folder at the destination."""
+    name: str
+    """The path from there."""
+    checksum: Checksum
+    size: int
+    at: float
+    """When it was read again last; 0 if it never was."""
+
+
+def check_of(*row: Any) -> Check:  # noqa: ANN401
+    """Give a copy that is to be read again; the columns are those of `sql.UNCHECKED`."""
+    number, source, experiment, folder, name, algorithm, digest, size, at = row
+    return Check(
+        number,
+        _name(source),
+        _shared_name(experiment),
+        _shared_name(folder),
+        _name(name),
+        Checksum(algorithm, digest),
+        size,
+        at,
     )
 
 

@@ -167,13 +167,19 @@ RESOLVED = "SELECT promised, actual, at FROM resolved WHERE source = ? ORDER BY 
 # Verification: those that were never read again first, then the oldest check
 
 _CHECKED = "archived_at < ? AND destination = ? AND state = 1 {filter}"
+_CHECK = """
+    receipt.id, source, experiment, folder.path, name, algorithm, digest,
+    CAST(fingerprint AS INTEGER)
+"""
 UNCHECKED = f"""
-    {RECEIPTS} WHERE receipt.id > ? AND {_CHECKED}
+    SELECT {_CHECK}, 0 FROM receipt
+    CROSS JOIN file ON file.id = receipt.file CROSS JOIN folder ON folder.id = receipt.folder
+    WHERE receipt.id > ? AND {_CHECKED}
     AND NOT EXISTS (SELECT 1 FROM verified WHERE verified.receipt = receipt.id)
     ORDER BY receipt.id LIMIT ?
 """
 CHECKED = f"""
-    SELECT {COLUMNS}, at FROM verified CROSS JOIN receipt ON receipt.id = verified.receipt
+    SELECT {_CHECK}, at FROM verified CROSS JOIN receipt ON receipt.id = verified.receipt
     CROSS JOIN file ON file.id = receipt.file CROSS JOIN folder ON folder.id = receipt.folder
     WHERE (at, verified.receipt) > (?, ?) AND at < ? AND {_CHECKED}
     ORDER BY at, verified.receipt LIMIT ?

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from watcher.checksums import known
+from watcher.checksums.algorithms import usual
 from watcher.checksums.lines import parsed
 from watcher.checksums.producer import digest_in, digests_beside, subjects
 from watcher.checksums.sidecar import small
@@ -23,8 +24,6 @@ from watcher.transfer.source import Moved, hash_source
 
 Accepts = Callable[[FinishedFile, Checksum], bool]
 """Tells whether a person took a file as it is, though this is what its producer promised."""
-_USUAL = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
-"""What a digest of so many digits is, where nothing else says it."""
 
 
 @functools.cache
@@ -148,7 +147,7 @@ def _in_stream(path: str) -> Promise | None:
     except OSError:
         return None  # gone, or not to be read: whoever opens it will tell
     found = re.search(rb"\b(?:[0-9A-Fa-f]{2}){16,64}\b", text or b"")
-    algorithm = _USUAL.get(len(found[0])) if found else None
+    algorithm = usual(len(found[0])) if found else None
     if not text or not found or not algorithm:
         return None
     line = parsed(text, algorithm)

@@ -11,6 +11,7 @@ all there is to compare with where the ledger is gone.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import random
@@ -20,11 +21,11 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 from watcher.activity import Notice
+from watcher.checksums import Manifest
 from watcher.config import Config
 from watcher.destination import PartNames
 from watcher.errors import DestinationDown, WatcherError
-from watcher.ledger import Checks, Ledger
-from watcher.model import Receipt
+from watcher.ledger import Check, Checks, Ledger
 from watcher.outage import words_of
 from watcher.platform import system
 from watcher.transfer import Depot
@@ -36,7 +37,7 @@ from watcher.wiring import LEDGER_NAME, depots_of, ground_of
 __all__ = ["Asked", "Copy", "Finding", "State", "Tally", "verify"]
 
 _THREADS = max(4, min(8, os.cpu_count() or 4))
-_KEPT_TOGETHER = 500
+_KEPT_TOGETHER = 5000
 _KEPT_EVERY = 2.0
 """Seconds after which results go to the ledger, so that an interruption loses little."""
 
@@ -67,13 +68,15 @@ def verify(config: Config, asked: Asked, tally: Tally) -> Generator[Finding, Non
         WatcherError: there is no destination of that name.
 
     """
-    depots = depots_of(config, PartNames("", ""))
-    if asked.destination is not None and asked.destination not in depots:
-        names = ", ".join(depots)
-        raise WatcherError(f"there is no destination {asked.destination}", mend=f"one of: {names}")
-    wanted = [d for n, d in depots.items() if asked.destination in {None, n}]
+    names = [destination.name for destination in config.destinations]
+    if asked.destination not in {None, *names}:
+        mend = f"one of: {', '.join(names)}"
+        raise WatcherError(f"there is no destination {asked.destination}", mend=mend)
     ledger = _ledger(config, tally)
     try:
+        parts = PartNames("", "")
+        depots = depots_of(config, parts, lambda told: tally.remarks.append(told.text), ledger)
+        wanted = [d for n, d in depots.items() if asked.destination in {None, n}]
         reachable = [depot for depot in wanted if _is_reachable(depot, tally)]
         rounds = [_Round(config, depot, asked, tally, ledger) for depot in reachable]
         for one in rounds:
@@ -133,18 +136,20 @@ class _Round:
         before = self._begun - (asked.older_than or 0.0)
         self._checks = Checks(depot.name, before, asked.experiment)
         self._count: int | None = None
-        self._shelves = Shelves(depot, ground_of(config).roots, self._recorded)
+        self._shelves = Shelves(depot, ground_of(config).roots, self._recorded, self._restore)
         self._lock = threading.Lock()
         self._kept: list[tuple[int, float, str]] = []
         self._kept_at = time.monotonic()
 
     def count(self) -> None:
         """Add to the tally what there is to read."""
+        if not self._tally.is_shown and self._asked.share is None:
+            return
         copies, size = self._ledger.to_check(self._checks) if self._ledger else (0, 0)
         share = self._asked.share or 1.0
         if self._asked.share is not None:
             self._count = math.ceil(copies * share)
-        if self._tally.is_shown and not copies and self._asked.older_than is None:
+        if not copies and self._asked.older_than is None:
             copies, size = self._shelves.count(self._shelves.tops(self._asked.experiment))
         self._tally.copies += math.ceil(copies * share)
         self._tally.size += int(size * share)
@@ -154,15 +159,14 @@ class _Round:
         reader = Reader(_THREADS, self._moved)
         try:
             for group in reader.findings(sampled(self._recorded_copies(), self._count)):
-                for finding in group:
-                    yield self._told(finding)
+                yield from self._told(group)
             yield from self._unknown()
         finally:
             self._keep(at_once=True)
 
     def _recorded_copies(self) -> Iterator[Copy]:
-        for number, receipt in self._ledger.checks(self._checks) if self._ledger else ():
-            yield _copy(number, receipt)
+        for check in self._ledger.checks(self._checks) if self._ledger else ():
+            yield _copy(self._depot.name, check)
 
     def _unknown(self) -> Iterator[Finding]:
         """Look at what the ledger doesn't know."""
@@ -174,28 +178,29 @@ class _Round:
                 for one in self._shelves.below(top):
                     if isinstance(one, Finding):
                         at_once.append(one)
-                    elif one.checksum is None:
-                        at_once.append(Finding(one, State.UNRECORDED, time.time()))
                     elif self._is_in_sample():
                         yield one
 
             for group in reader.findings(to_read()):
-                for finding in (*at_once, *group):
-                    yield self._told(finding)
+                yield from self._told([*at_once, *group])
                 at_once.clear()
-            for finding in at_once:
-                yield self._told(finding)
+            yield from self._told(at_once)
 
     def _is_in_sample(self) -> bool:
         return self._asked.share is None or random.random() < self._asked.share
 
-    def _told(self, finding: Finding) -> Finding:
+    def _told(self, findings: list[Finding]) -> Iterator[Finding]:
+        for finding in findings:
+            told = self._judged(finding)
+            self._tally.add(told)
+            if told.copy.number is not None:
+                self._kept.append((told.copy.number, told.at, told.state.value))
+            yield told
+        self._keep()
+
+    def _judged(self, finding: Finding) -> Finding:
         if finding.state is State.MISSING and self._depot.cleaned_by_others:
-            finding = replace(finding, state=State.CLEANED)
-        self._tally.add(finding)
-        if finding.copy.number is not None:
-            self._kept.append((finding.copy.number, finding.at, finding.state.value))
-            self._keep()
+            return replace(finding, state=State.CLEANED)
         return finding
 
     def _keep(self, *, at_once: bool = False) -> None:
@@ -208,19 +213,31 @@ class _Round:
     def _recorded(self, folder: str) -> set[str]:
         return self._ledger.names_below(self._depot.name, folder) if self._ledger else set()
 
+    def _restore(self, folder: str) -> None:
+        """Write again what a folder's manifest lacks, or say that it can't be written."""
+        if isinstance(record := self._depot.record, Manifest):
+            try:
+                record.restore(folder)
+            except OSError as error:
+                what = f"the manifest in {system.plain(folder)} lacks lines and can't be written"
+                self._tally.remarks.append(f"{what}: {error.strerror}")
+
     def _moved(self, size: int) -> None:
         with self._lock:
             self._tally.done += size
 
 
-def _copy(number: int, receipt: Receipt) -> Copy:
-    path, size = system.native(receipt.path), receipt.fingerprint.size
+_native = functools.lru_cache(maxsize=64)(system.native)
+"""For the experiments' folders, which thousands of copies share."""
+
+
+def _copy(destination: str, check: Check) -> Copy:
     return Copy(
-        receipt.destination,
-        path,
-        receipt.source,
-        receipt.checksum,
-        size,
-        number,
-        receipt.experiment,
+        destination,
+        os.path.join(_native(check.folder), check.name),
+        check.source,
+        check.checksum,
+        check.size,
+        check.number,
+        check.experiment,
     )

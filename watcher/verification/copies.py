@@ -25,7 +25,10 @@ class State(enum.StrEnum):
     @property
     def is_fault(self) -> bool:
         """Whether somebody should look at it."""
-        return self not in {State.OK, State.PENDING, State.CLEANED}
+        return self not in _FINE
+
+
+_FINE = frozenset({State.OK, State.PENDING, State.CLEANED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ class Tally:
     """Destinations that could not be looked at, with the reason."""
     unkept: str = ""
     """Why the result could not be kept in the ledger; empty if it was, or there is none."""
+    remarks: list[str] = field(default_factory=list)
+    """What was set right on the way."""
     interrupted: bool = False
 
     def add(self, finding: Finding) -> None:

@@ -11,8 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 from watcher.checksums import Hashing, is_known
+from watcher.model import Checksum
 from watcher.platform import system
 from watcher.verification.copies import Copy, Finding, State
 
@@ -60,48 +62,63 @@ class Reader:
 
     def _read(self, group: list[Copy]) -> list[Finding]:
         """Open all and let the disk begin on all, then read one after the other."""
-        with contextlib.ExitStack() as stack:
-            opened = [(copy, self._opened(copy, stack)) for copy in group]
-            return [self._finding(copy, one) for copy, one in opened]
-
-    def _opened(self, copy: Copy, stack: contextlib.ExitStack) -> int | OSError:
+        opened = [_opened(copy) for copy in group]
         try:
-            descriptor = system.open_for_reading(copy.path)
-        except OSError as error:
-            return error
-        stack.callback(os.close, descriptor)
-        if not system.is_plain_file(os.fstat(descriptor)):
-            return OSError(errno.EINVAL, "is no regular file")
-        with contextlib.suppress(OSError):
-            system.forget_cached(descriptor)
-            system.fetch_early(descriptor)
-        return descriptor
+            return [self._finding(copy, one) for copy, one in zip(group, opened, strict=True)]
+        finally:
+            for one in opened:
+                if isinstance(one, _Opened):
+                    os.close(one.descriptor)
 
-    def _finding(self, copy: Copy, opened: int | OSError) -> Finding:
-        if copy.checksum is None:
-            return Finding(copy, State.UNRECORDED, time.time())
+    def _finding(self, copy: Copy, opened: _Opened | OSError) -> Finding:
+        assert copy.checksum is not None, "what nothing is on record of is not read"
         if not is_known(copy.checksum.algorithm):
             why = f"{copy.checksum.algorithm} can't be computed here"
             return Finding(copy, State.UNREADABLE, time.time(), why)
         try:
             if isinstance(opened, OSError):
                 raise opened
-            found = self._hashed(copy, copy.checksum.algorithm, opened)
+            found = self._hashed(copy.checksum.algorithm, opened)
         except _GONE:
             return Finding(copy, State.MISSING, time.time())
         except OSError as error:
             return Finding(copy, State.UNREADABLE, time.time(), error.strerror or str(error))
-        state = State.OK if found == str(copy.checksum) else State.ALTERED
-        return Finding(copy, state, time.time(), found)
+        state = State.OK if found == copy.checksum else State.ALTERED
+        return Finding(copy, state, time.time(), str(found))
 
-    def _hashed(self, copy: Copy, algorithm: str, descriptor: int) -> str:
-        hashing, size = Hashing([algorithm]), min(copy.size or _CHUNK, _CHUNK - 1) + 1
-        while data := os.read(descriptor, size):
+    def _hashed(self, algorithm: str, opened: _Opened) -> Checksum:
+        """Ask for one byte more than there should be, so that a small file is read in one go."""
+        hashing, size, done = Hashing([algorithm]), min(opened.size, _CHUNK - 1) + 1, 0
+        while data := os.read(opened.descriptor, size):
             hashing.update(data)
+            done += len(data)
             self._moved(len(data))
             if self._stop.is_set():
                 raise Stopped
-        return str(hashing.checksums()[0])
+            if done == opened.size and len(data) < size:
+                break
+        return hashing.checksums()[0]
+
+
+class _Opened(NamedTuple):
+    descriptor: int
+    size: int
+
+
+def _opened(copy: Copy) -> _Opened | OSError:
+    """Open a copy and let the disk begin on it."""
+    try:
+        descriptor = system.open_for_reading(copy.path)
+    except OSError as error:
+        return error
+    stat = os.fstat(descriptor)
+    if not system.is_plain_file(stat):
+        os.close(descriptor)
+        return OSError(errno.EINVAL, "is no regular file")
+    with contextlib.suppress(OSError):
+        system.forget_cached(descriptor)
+        system.fetch_early(descriptor)
+    return _Opened(descriptor, stat.st_size)
 
 
 def _groups(copies: Iterable[Copy]) -> Iterator[list[Copy]]:

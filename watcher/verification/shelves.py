@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from watcher.checksums import Manifest, known
 from watcher.checksums.sidecar import is_sidecar, told
-from watcher.checksums.stream import read_stream
+from watcher.checksums.stream import own_stream
 from watcher.model import SCAN_FOLDER, Checksum, Fingerprint, FinishedFile, is_part
 from watcher.platform import system
 from watcher.transfer import Depot
@@ -32,7 +32,11 @@ class Shelves:
     """Walks what one destination holds."""
 
     def __init__(
-        self, depot: Depot, roots: Sequence[str], recorded: Callable[[str], set[str]]
+        self,
+        depot: Depot,
+        roots: Sequence[str],
+        recorded: Callable[[str], set[str]],
+        lacking: Callable[[str], None],
     ) -> None:
         """Make it ready.
 
@@ -40,11 +44,15 @@ class Shelves:
             depot: the destination, looked at before.
             roots: the data roots, native.
             recorded: tells which paths below an experiment's folder the ledger has.
+            lacking: told of each folder whose manifests lack some of them.
 
         """
         self._depot = depot
         self._roots = roots
         self._recorded = recorded
+        self._lacking = lacking
+        self._algorithms = tuple(dict.fromkeys((*depot.algorithms, *known())))
+        """What may be on record from earlier years too; the first that is found counts."""
         segments = depot.template.segments
         place = segments.index(_EXPERIMENT) if _EXPERIMENT in segments else len(segments)
         self._tail = segments[place + 1 :]
@@ -84,8 +92,8 @@ class Shelves:
         while waiting:
             folder, above = waiting.pop()
             try:
-                level = _Level(folder, self._lines(folder), self._recorded(folder))
                 entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+                level = self._level(folder, {entry.name for entry in entries})
             except OSError as error:
                 copy = Copy(self._depot.name, folder, "", None)
                 reason = error.strerror or str(error)
@@ -98,11 +106,17 @@ class Shelves:
             folders = [e for e in entries if e.is_dir(follow_symlinks=False)]
             waiting += [(e.path, levels) for e in reversed(folders) if _is_plain_folder(e)]
 
-    def _lines(self, folder: str) -> dict[str, Checksum]:
-        found: dict[str, Checksum] = {}
-        for algorithm in reversed(self._depot.algorithms):
-            found |= Manifest([algorithm]).read(folder, algorithm)
-        return found
+    def _level(self, folder: str, names: set[str]) -> _Level:
+        lines: dict[str, Checksum] = {}
+        recorded, is_lacking = self._recorded(folder), False
+        for algorithm in reversed(self._algorithms):
+            there = f"checksums.{algorithm}" in names
+            found = Manifest([algorithm]).read(folder, algorithm) if there else {}
+            is_lacking |= algorithm in self._depot.algorithms and not found.keys() >= recorded
+            lines |= found
+        if is_lacking:
+            self._lacking(folder)
+        return _Level(folder, lines, recorded)
 
     def _absent(self, level: _Level, there: set[str]) -> Iterator[Finding]:
         """Find the lines whose file isn't there."""
@@ -123,8 +137,10 @@ class Shelves:
             if is_part(entry.name) or _is_manifest(entry.name) or _is_known(entry.path, levels):
                 continue
             checksum = self._checksum(entry.path, levels) or beside.get(entry.name)
-            if checksum is not None or not is_sidecar(entry.path):
+            if checksum is not None:
                 yield self._copy(entry.path, checksum, entry.stat(follow_symlinks=False).st_size)
+            elif not is_sidecar(entry.path):
+                yield Finding(self._copy(entry.path, None), State.UNRECORDED, time.time())
         for name in beside.keys() - {entry.name for entry in entries}:
             path = os.path.join(folder, name)
             if not _is_known(path, levels):
@@ -134,13 +150,12 @@ class Shelves:
         for level in reversed(levels):
             if level.lines and (found := level.lines.get(_below(level, path))):
                 return found
-        first = self._depot.algorithms[0]
-        return read_stream(path, first, first)
+        return own_stream(path, self._depot.algorithms[0])
 
     def _beside(self, folder: str, names: Sequence[str]) -> dict[str, Checksum]:
         """Return what the sidecars in a folder say."""
         found: dict[str, Checksum] = {}
-        for algorithm in reversed(self._depot.algorithms):
+        for algorithm in reversed(self._algorithms):
             for name in names:
                 if name.endswith(f".{algorithm}") and not _is_manifest(name):
                     found |= told(os.path.join(folder, name), algorithm)

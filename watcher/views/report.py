@@ -88,6 +88,8 @@ def _left_lines(status: Mapping[str, Any]) -> Iterator[Row]:
         yield from _item("stranded", file["path"], since, STRANDED_MEND)
     for error in status["rescan"]["errors"][:SHOWN]:
         yield from _item("unreadable", "", error, UNREADABLE_MEND)
+    for told in status["warnings"][-SHOWN:]:
+        yield from _item("warning", "", told["text"], told["mend"])
 
 
 def _item(label: str, name: str, reason: str, mend: str) -> Iterator[Row]:

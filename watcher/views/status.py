@@ -58,6 +58,7 @@ def status_of(snapshot: Snapshot, now: float, *, running: bool = True) -> Status
         "destinations": {n: _destination(v) for n, v in snapshot.destinations.items()},
         **_rescan(snapshot),
         "space": {system.plain(s.root): _space(s) for s in snapshot.space.values()},
+        **_warnings(snapshot),
         "in_flight": [
             {**asdict(b), "name": system.plain(b.name), "began_at": words.iso(b.began_at)}
             for b in snapshot.in_flight.values()
@@ -101,6 +102,12 @@ def _backlog(snapshot: Snapshot, now: float) -> Status:
         "oldest_backlog_s": None if oldest is None else round(max(0.0, now - oldest), 3),
         "as_of": words.iso(snapshot.counted_at) if snapshot.counted_at else None,
     }
+
+
+def _warnings(snapshot: Snapshot) -> Status:
+    """Tell what an operator was told since it started, but for what is only good to know."""
+    told = [asdict(notice) for notice in snapshot.notices if notice.level != "info"]
+    return {"warnings": told[-LAST:]}
 
 
 def _archived(snapshot: Snapshot) -> Status:
