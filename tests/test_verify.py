@@ -1,6 +1,7 @@
 """`watcher verify`: each fault is found by name, from the ledger or from the records alone."""
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -124,6 +125,27 @@ def test_what_was_proven_lately_is_not_read_again(archived):
     """So that what was interrupted goes on where it was."""
     assert verified(archived, "--older-than", "1h") == (0, {})
     assert len(verified(archived, "--older-than", "0s")[1]["ok"]) == FILES + 1
+
+
+def test_when_a_copy_was_last_proven_has_an_answer(archived):
+    copy = archived.archived("RB2", "other.txt")
+    source = str(archived.root / "RB2" / "bluesky_scans" / "other.txt")
+    assert "read again" not in archived.run("why", source).stdout
+    verified(archived)
+    assert re.search(r"read again 20\d\d-.*: ok", archived.run("why", source).stdout)
+    copy.chmod(0o644)
+    copy.write_bytes(b"3 2 1\n")
+    verified(archived)
+    assert re.search(r"read again 20\d\d-.*: altered", archived.run("why", source).stdout)
+    assert re.search(r"read again 20\d\d-.*: altered", archived.run("history", "other").stdout)
+    told = {one["destination"]: one for one in json.loads(history(archived, "other"))}
+    assert told["archive"]["verified_as"] == "altered"
+    assert told["archive"]["verified_at"] > told["archive"]["archived_at"]
+    assert told["cache"]["verified_at"] is None
+
+
+def history(instrument: Instrument, *arguments: str) -> str:
+    return instrument.run("history", "--json", *arguments).stdout
 
 
 def test_copies_that_others_cleaned_away_are_no_fault(archived):

@@ -184,6 +184,8 @@ def _went(receipts: list[Receipt]) -> Iterator[str]:
         yield f"{receipt.destination}: {receipt.path}"
         yield f"    {receipt.manner} {_time(receipt.archived_at)}, {took}{conflict}{void}"
         yield f"    {receipt.checksum}"
+        if proof := receipt.proof:
+            yield f"    read again {_time(proof.at)}: {proof.state}"
 
 
 def _time(at: float) -> str:

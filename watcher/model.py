@@ -178,6 +178,14 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """When a copy was last read again, and what it was like then: `ok`, `altered`..."""
+
+    at: float
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """The proof that one destination holds a verified copy."""
 
@@ -199,6 +207,8 @@ class Receipt:
     """The copy was there and is gone; it proves nothing any more, but is history."""
     scan: Scan | None = field(default=None, compare=False)
     """What the file said of its scan, where that is known; no part of the proof."""
+    proof: Proof | None = field(default=None, compare=False)
+    """None if it was not read again since it was made."""
 
     @property
     def checksum(self) -> Checksum:

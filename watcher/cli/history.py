@@ -91,6 +91,8 @@ def _row(receipt: Receipt, scan: Scan | None) -> dict[str, Any]:
         "manner": receipt.manner.value,
         "conflict": receipt.conflict,
         "void": receipt.void,
+        "verified_at": iso(receipt.proof.at) if receipt.proof else None,
+        "verified_as": receipt.proof.state if receipt.proof else None,
         "uid": scan.uid if scan else None,
         "scan_id": scan.scan_id if scan else None,
         "plan_name": scan.plan_name if scan else None,
@@ -123,19 +125,27 @@ def _print_csv(rows: Iterable[dict[str, Any]]) -> None:
         writer.writerow(cells)
 
 
+def _when(moment: float) -> str:
+    from watcher.views.words import iso
+
+    return iso(moment)[:19].replace("T", " ")
+
+
 def _print_lines(found: Iterable[Receipt], limit: int | None) -> None:
     from watcher.cli.printing import say
     from watcher.views import words
 
     count = 0
     for count, receipt in enumerate(found, start=1):  # noqa: B007 - counted beyond the loop
-        when = words.iso(receipt.archived_at)[:19].replace("T", " ")
+        when = _when(receipt.archived_at)
         gone = ", gone since" if receipt.void else ""
+        proof = receipt.proof
+        again = f", read again {_when(proof.at)}: {proof.state}" if proof else ""
         kept = ", beside another of its name" if receipt.conflict else ""
         took = words.duration(receipt.seconds)
         size = words.size(receipt.fingerprint.size)
         say(f"{when}  {receipt.destination}  {receipt.path}")
-        say(f"    {size}, {receipt.manner} in {took}{kept}{gone}, {receipt.checksum}")
+        say(f"    {size}, {receipt.manner} in {took}{kept}{gone}, {receipt.checksum}{again}")
         if os.path.basename(receipt.source) != os.path.basename(receipt.path):
             say(f"    from {receipt.source}")
     if not count:

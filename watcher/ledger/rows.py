@@ -21,6 +21,7 @@ from watcher.model import (
     FinishedFile,
     HeldBack,
     Manner,
+    Proof,
     Receipt,
     Scan,
 )
@@ -138,6 +139,7 @@ def receipt_of(*row: Any) -> Receipt:  # noqa: ANN401 - as sqlite gives it
     """Give a receipt back; the columns are those of `sql.RECEIPTS`."""
     source, fingerprint, experiment, destination, folder, name = row[:6]
     algorithm, digest, more, archived_at, seconds, attempts, manner, conflict, state = row[6:15]
+    at, result = row[15:17]
     return Receipt(
         source=_name(source),
         experiment=_shared_name(experiment),
@@ -152,6 +154,7 @@ def receipt_of(*row: Any) -> Receipt:  # noqa: ANN401 - as sqlite gives it
         manner=Manner(manner),
         conflict=bool(conflict),
         void=state == VOID,
+        proof=Proof(at, result) if at and at >= archived_at else None,
     )
 
 

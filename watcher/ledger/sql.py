@@ -80,15 +80,18 @@ DROP = """
 
 COLUMNS = """
     source, fingerprint, experiment, destination, folder.path, name, algorithm, digest, more,
-    archived_at, seconds, attempts, manner, conflict, state, receipt.id
+    archived_at, seconds, attempts, manner, conflict, state, at, result, receipt.id
 """
+_READ_AGAIN = "LEFT JOIN verified ON verified.receipt = receipt.id"
 RECEIPTS = f"""
     SELECT {COLUMNS} FROM receipt
     CROSS JOIN file ON file.id = receipt.file CROSS JOIN folder ON folder.id = receipt.folder
+    {_READ_AGAIN}
 """
 RECEIPTS_OF_FILES = f"""
     SELECT {COLUMNS} FROM file CROSS JOIN receipt ON receipt.file = file.id
     CROSS JOIN folder ON folder.id = receipt.folder
+    {_READ_AGAIN}
 """
 PENDING = f"{RECEIPTS} WHERE state = 0 ORDER BY receipt.id"
 VALID_RECEIPTS = f"{RECEIPTS_OF_FILES} WHERE state = 1 AND source IN ({{marks}})"
@@ -98,12 +101,14 @@ RECEIPTS_OF = f"""
 RECEIPTS_BELOW = f"""
     SELECT {COLUMNS} FROM folder CROSS JOIN receipt ON receipt.folder = folder.id
     CROSS JOIN file ON file.id = receipt.file
+    {_READ_AGAIN}
     WHERE folder.path = ? AND (name, receipt.id) > (?, ?) AND destination = ? AND state = 1
     ORDER BY name, receipt.id LIMIT ?
 """
 RECEIPT_AT = f"""
     SELECT {COLUMNS} FROM folder CROSS JOIN receipt ON receipt.folder = folder.id
     CROSS JOIN file ON file.id = receipt.file
+    {_READ_AGAIN}
     WHERE folder.path = ? AND name = ? AND destination = ? AND state = 1
     ORDER BY archived_at DESC LIMIT 1
 """
