@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from watcher.checksums import algorithms
-from watcher.config import Config, Record, commented, load
+from watcher.checksums import Kind, algorithms
+from watcher.config import Config, commented, load
 from watcher.config.schema import SECTIONS
 from watcher.errors import ConfigurationError
 
@@ -78,7 +78,7 @@ class TestValues:
         assert (config.rescan_interval, config.unfinished_after) == (60.0, 86400.0)
         assert (config.after_archiving, config.cycle, config.workers) == ("remove", "latest", 4)
         assert config.checksums.algorithms == ("sha256",)
-        assert config.checksums.record is Record.MANIFEST
+        assert config.checksums.record is Kind.MANIFEST
         assert config.retry.model_dump() == {"initial": 1, "maximum": 30, "stalled_after": 30}
         assert config.metrics.model_dump() == {"textfile": None, "http": None}
         assert (config.log.level, config.log.format, config.log.keep) == ("info", "text", 30)
@@ -193,8 +193,8 @@ class TestValues:
         monkeypatch.setattr(algorithms, "_has_blake3", lambda: False)
         assert "install watcher[blake3]" in refused(checksums={"algorithm": "blake3"})
 
-    @pytest.mark.parametrize("record", list(Record))
-    def test_every_kind_of_record_is_accepted(self, record: Record) -> None:
+    @pytest.mark.parametrize("record", list(Kind))
+    def test_every_kind_of_record_is_accepted(self, record: Kind) -> None:
         assert loaded(checksums={"record": record.value}).checksums.record is record
 
     @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import csv
 import hashlib
 import io
 import json
+import shutil
+import subprocess
 
 import pytest
 
@@ -96,6 +98,31 @@ def test_a_person_reads_lines(instrument):
     done = instrument.run("history", "odd", "--limit", "1")
     assert "odd.txt" in done.stdout
     assert "--limit shows more" in done.stdout
+
+
+def test_a_ledger_that_has_to_be_copied_to_be_read_leaves_nothing_behind(instrument, tmp_path):
+    """A state folder copied from a running watcher: part of it is in the ledger's log."""
+    instrument.start()
+    instrument.finish("RB3/bluesky_scans/last.txt")
+    instrument.wait_until(lambda: names(found(instrument, "last.txt")))
+    copied, folder = tmp_path / "state", tmp_path / "temporary"
+    copied.mkdir()
+    folder.mkdir()
+    for end in ("", "-wal"):
+        shutil.copy(instrument.state / f"ledger.sqlite{end}", copied)
+    instrument.stop()
+    instrument.configure(state_dir=str(copied))
+    places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
+    done = subprocess.run(
+        instrument.command("history", "last.txt"),
+        env=instrument.environment() | places,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    instrument.configure()
+    assert "last.txt" in done.stdout
+    assert list(folder.iterdir()) == []
 
 
 def test_a_wrong_date_is_wrong_usage(instrument):

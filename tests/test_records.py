@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Instrument
-from tests.platforms import on_posix, wine_excuses
+from tests.platforms import wine_excuses
 from watcher.checksums import known
 
 TOOLS = {name: f"{name}sum" for name in ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")}
@@ -59,7 +59,7 @@ def instrument(request, tmp_path_factory) -> Iterator[Instrument]:
 
 
 def names() -> list[str]:
-    return NAMES + (ODD if on_posix() else [])
+    return NAMES + (ODD if os.name == "posix" else [])
 
 
 def recorded(folder: Path, algorithm: str) -> Iterator[tuple[Path, str, bytes]]:

@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING
 import watcher
 from watcher.activity import Activity, Notice, Started, Stopping
 from watcher.backlog import Backlog
-from watcher.config import AfterArchiving, Config, Record
+from watcher.checksums import Kind
+from watcher.config import AfterArchiving, Config
 from watcher.destination import PartNames
 from watcher.ledger import Ledger
 from watcher.model import WalkResult
@@ -285,7 +286,7 @@ class Watcher:
 
         Those below a data root, else the last: one of them gets the source, all others a copy.
         """
-        if self._keeps or self._config.checksums.record is Record.STREAM:
+        if self._keeps or self._config.checksums.record is Kind.STREAM:
             return set()
         local = {name for name, depot in self._depots.items() if depot.reach.makes_fixed}
         return local or {list(self._depots)[-1]}

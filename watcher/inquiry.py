@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,12 @@ def preview(config: Config) -> Iterator[str]:
         characters in names visible.
 
     """
-    ground, ledger = ground_of(config), ledger_of(config)
+    with ledger_of(config) as ledger:
+        yield from _previewed(config, ledger)
+
+
+def _previewed(config: Config, ledger: Ledger | None) -> Iterator[str]:
+    ground = ground_of(config)
     depots = depots_of(config, PartNames("", ""))
     files: list[FinishedFile] = []
     walk = Rescan(ground.roots, ground.is_excluded, unfinished_after=0.0)
@@ -82,13 +88,18 @@ def why(config: Config, path: str) -> Iterator[str]:
             root on, or where it went.
 
     """
+    with contextlib.ExitStack() as stack:
+        ledger = None
+        try:
+            ledger = stack.enter_context(ledger_of(config))
+        except WatcherError as error:  # the files on disk still tell the rest (R10)
+            yield str(error)
+        yield from _reasons(config, path, ledger)
+
+
+def _reasons(config: Config, path: str, ledger: Ledger | None) -> Iterator[str]:
     ground = ground_of(config)
     native = ground.meant(path)
-    try:
-        ledger = ledger_of(config)
-    except WatcherError as error:  # the files on disk still tell the rest (R10)
-        ledger = None
-        yield str(error)
     receipts = ledger.receipts_of(system.plain(native)) if ledger else []
     root = ground.root_of(native)
     is_excluded = root is not None and ground.is_excluded(native)
@@ -196,11 +207,17 @@ def _keeps(config: Config) -> bool:
     return config.after_archiving is AfterArchiving.KEEP
 
 
-def ledger_of(config: Config) -> Ledger | None:
-    """Return the ledger for reading; None if there is none.
+@contextlib.contextmanager
+def ledger_of(config: Config) -> Iterator[Ledger | None]:
+    """Open the ledger for reading while it lasts; None if there is none.
 
     Raises:
         WatcherError: it can't be read.
 
     """
-    return Ledger.peek(os.path.join(config.state_dir, LEDGER_NAME))
+    ledger = Ledger.peek(os.path.join(config.state_dir, LEDGER_NAME))
+    try:
+        yield ledger
+    finally:
+        if ledger is not None:
+            ledger.close()

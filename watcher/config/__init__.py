@@ -32,7 +32,6 @@ from watcher.config.schema import (
     LogFormat,
     LogLevel,
     MetricsConfig,
-    Record,
     RetryConfig,
 )
 from watcher.errors import ConfigurationError
@@ -46,7 +45,6 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "MetricsConfig",
-    "Record",
     "RetryConfig",
     "commented",
     "find",

@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from watcher.checksums import Kind
 from watcher.config import combinations, values
 from watcher.config.complaints import Key, Problem, Problems, explain
 from watcher.platform import system
@@ -66,15 +67,6 @@ class AfterArchiving(enum.StrEnum):
     KEEP = "keep"
 
 
-class Record(enum.StrEnum):
-    """How checksums are written beside the copies."""
-
-    MANIFEST = "manifest"
-    SIDECAR = "sidecar"
-    STREAM = "stream"
-    NONE = "none"
-
-
 class LogLevel(enum.StrEnum):
     """The least grave news that is logged."""
 
@@ -111,7 +103,7 @@ class ChecksumsConfig(_Frozen):
     algorithm: Algorithm = "sha256"
     """The one that counts: the first of `algorithms`."""
     algorithms: Annotated[tuple[Algorithm, ...], Listed] = ()
-    record: Annotated[Record, PlainValidator(values.one_of(Record))] = Record.MANIFEST
+    record: Annotated[Kind, PlainValidator(values.one_of(Kind))] = Kind.MANIFEST
 
     @model_validator(mode="after")
     def _one_or_many(self) -> ChecksumsConfig:

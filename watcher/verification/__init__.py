@@ -12,6 +12,7 @@ all there is to compare with where the ledger is gone.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import os
 import random
@@ -30,7 +31,7 @@ from watcher.outage import words_of
 from watcher.platform import system
 from watcher.transfer import Depot
 from watcher.verification.copies import Copy, Finding, State, Tally
-from watcher.verification.reading import Reader, sampled
+from watcher.verification.reading import Reader
 from watcher.verification.shelves import Shelves
 from watcher.wiring import LEDGER_NAME, depots_of, ground_of
 
@@ -158,7 +159,7 @@ class _Round:
         """Yield what is found."""
         reader = Reader(_THREADS, self._moved)
         try:
-            for group in reader.findings(sampled(self._recorded_copies(), self._count)):
+            for group in reader.findings(itertools.islice(self._recorded_copies(), self._count)):
                 yield from self._told(group)
             yield from self._unknown()
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
 import threading
 import time
@@ -122,7 +121,7 @@ def _opened(copy: Copy) -> _Opened | OSError:
 
 
 def _groups(copies: Iterable[Copy]) -> Iterator[list[Copy]]:
-    """Take small copies together, each large one alone."""
+    """Take copies together until they are many, or much."""
     group: list[Copy] = []
     size = 0
     for copy in copies:
@@ -133,8 +132,3 @@ def _groups(copies: Iterable[Copy]) -> Iterator[list[Copy]]:
             group, size = [], 0
     if group:
         yield group
-
-
-def sampled(copies: Iterable[Copy], count: int | None) -> Iterator[Copy]:
-    """Take so many at most."""
-    return itertools.islice(iter(copies), count)
