@@ -81,6 +81,8 @@ def test_experiment_date_text_and_limit_narrow_it_down(instrument):
     assert names(found(instrument, "odd.txt")) == {"odd.txt"}
     assert found(instrument, "--since", "2999-01-01") == []
     assert len(found(instrument, "--since", "1h", "--limit", "3")) == 3
+    assert found(instrument, "--until", "1h") == []
+    assert len(found(instrument, "--until", "2999-01-01", "--limit", "3")) == 3
 
 
 def test_a_checksum_finds_its_file(instrument):

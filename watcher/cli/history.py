@@ -39,6 +39,9 @@ def history(
     since: Annotated[
         str, typer.Option(metavar="DATE", help="Since a date (2026-07-01), or so long ago (7d).")
     ] = "",
+    until: Annotated[
+        str, typer.Option(metavar="DATE", help="Before a date, or until so long ago.")
+    ] = "",
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
     limit: Annotated[
@@ -54,8 +57,9 @@ def history(
     from watcher.inquiry import ledger_of
     from watcher.ledger import Wanted
 
-    start = moment(since, time.time()) if since else None
-    wanted = Wanted(text, uid, plan, experiment, start)
+    now = time.time()
+    start, end = (moment(date, now) if date else None for date in (since, until))
+    wanted = Wanted(text, uid, plan, experiment, start, end)
     if limit is None:
         limit = None if json or csv else _SHOWN
     with ledger_of(load(config)) as ledger:

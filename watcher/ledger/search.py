@@ -28,7 +28,8 @@ class Wanted:
     """The name of a plan: all files of its scans."""
     experiment: str | None = None
     since: float | None = None
-    """In seconds since the epoch."""
+    """In seconds since the epoch, as is `until`."""
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ def matching(wanted: Wanted) -> Condition:
 def _conditions(wanted: Wanted) -> Iterator[Condition]:
     if wanted.since is not None:
         yield "AND archived_at >= ?", (wanted.since,)
+    if wanted.until is not None:
+        yield "AND archived_at < ?", (wanted.until,)
     if wanted.experiment is not None:
         yield sql.IN_EXPERIMENT, (os.fsencode(wanted.experiment),)
     if wanted.uid:
