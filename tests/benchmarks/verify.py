@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.benchmarks.burst import mark_all
-from tests.benchmarks.measure import Options, Row
+from tests.benchmarks.measure import Options, Row, ratio_of
 from tests.harness import Instrument
 
 LARGE = (50, 16 << 20)
 """A few large files: how many, and their bytes."""
 LIMIT = 900.0
-RIVAL = "sha256sum -c"
 
 
 def measure(options: Options) -> Iterator[Row]:
@@ -59,19 +57,13 @@ def verified(instrument: Instrument, work: str, rounds: int) -> Row:
 
     ours()
     has_rival = shutil.which("sha256sum") is not None
-    pairs = [
-        (cold(ours, folder), cold(theirs, folder) if has_rival else None) for _ in range(rounds)
-    ]
-    took = statistics.median(one for one, _ in pairs)
-    rivals = [other for _, other in pairs if other is not None]
-    return Row(
-        f"{work}, rate",
-        size / took,
-        "MB/s",
-        RIVAL if rivals else "sha256sum is not installed",
-        size / statistics.median(rivals) if rivals else None,
-        "whole commands, nothing cached of the files",
-    )
+    mine, rivals = [], []
+    for _ in range(rounds):
+        mine.append(size / cold(ours, folder))
+        if has_rival:
+            rivals.append(size / cold(theirs, folder))
+    rival = "sha256sum -c" if has_rival else "sha256sum is not installed"
+    return ratio_of(f"{work}, rate", mine, "MB/s", rival, rivals)
 
 
 def cold(command: Callable[[], None], folder: Path) -> float:
