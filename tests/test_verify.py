@@ -9,6 +9,8 @@ import pytest
 
 from tests.harness import Instrument
 from tests.platforms import remove_tree, wine_excuses
+from watcher.config import load
+from watcher.verification import Asked, State, Tally, reading, verify
 
 FILES = 20
 STREAM = pytest.param("stream", marks=wine_excuses("no alternate data streams"))
@@ -199,6 +201,21 @@ def test_a_destination_that_is_away_is_no_loss_but_said(archived):
     assert done.returncode == 1
     assert "archive can't be looked at" in done.stdout
     assert "missing" not in done.stdout
+
+
+def test_where_a_destination_goes_on_the_way_nothing_counts_as_missing(archived, monkeypatch):
+    monkeypatch.setattr(reading, "_TOGETHER", 1)
+    monkeypatch.setattr(reading, "_AHEAD", 1)
+    tally = Tally()
+    findings = verify(load(str(archived.config_file)), Asked("archive"), tally)
+    next(findings)
+    archived.cycle.rename(archived.folder / "away")
+    assert {finding.state for finding in findings} <= {State.OK}
+    assert "archive" in tally.unreachable
+    assert not tally.is_clean
+    (archived.folder / "away").rename(archived.cycle)
+    again = {name for names in verified(archived)[1].values() for name in names}
+    assert len(again) == FILES + 1, "what was not read is not taken for proven"
 
 
 def test_an_unknown_destination_is_said(archived):

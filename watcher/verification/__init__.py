@@ -133,8 +133,7 @@ class _Round:
         self._asked = asked
         self._tally = tally
         self._ledger = ledger
-        self._begun = time.time()
-        before = self._begun - (asked.older_than or 0.0)
+        before = time.time() - (asked.older_than or 0.0)
         self._checks = Checks(depot.name, before, asked.experiment)
         self._count: int | None = None
         self._shelves = Shelves(depot, ground_of(config).roots, self._recorded, self._restore)
@@ -152,7 +151,6 @@ class _Round:
             self._count = math.ceil(copies * share)
         if not copies and self._asked.older_than is None:
             copies, size = self._shelves.count(self._shelves.tops(self._asked.experiment))
-        self._tally.copies += math.ceil(copies * share)
         self._tally.size += int(size * share)
 
     def run(self) -> Iterator[Finding]:
@@ -162,6 +160,8 @@ class _Round:
             for group in reader.findings(itertools.islice(self._recorded_copies(), self._count)):
                 yield from self._told(group)
             yield from self._unknown()
+        except (OSError, DestinationDown) as error:
+            self._tally.unreachable[self._depot.name] = words_of(error)[0]
         finally:
             self._keep(at_once=True)
 
@@ -191,6 +191,8 @@ class _Round:
         return self._asked.share is None or random.random() < self._asked.share
 
     def _told(self, findings: list[Finding]) -> Iterator[Finding]:
+        if any(finding.state is State.MISSING for finding in findings):
+            self._depot.reach.look()  # where a share dropped out, nothing is there any more
         for finding in findings:
             told = self._judged(finding)
             self._tally.add(told)

@@ -66,10 +66,8 @@ class Tally:
     is_shown: bool = False
     """Whether somebody looks at how much there is, so that it is worth counting first."""
     counts: dict[State, int] = field(default_factory=dict)
-    copies: int = 0
-    """How many copies there are to read, as far as that is known."""
     size: int = 0
-    """Their bytes."""
+    """The bytes there are to read, as far as that is known."""
     done: int = 0
     """The bytes that were read."""
     unreachable: dict[str, str] = field(default_factory=dict)
