@@ -104,13 +104,17 @@ class Scene:
         """Bring it back."""
         (self.top / "away").rename(self.share)
 
-    def take(self, name: str) -> None:
-        """Write down what the dashboard shows now."""
+    def take(self, name: str, wanted: str = "") -> None:
+        """Write down what the dashboard shows now, or as soon as some words are there."""
+        console = wait_until(lambda: self._drawn(wanted), 120.0)
+        svg = console.export_svg(title="watcher run", unique_id=name)
+        (PICTURES / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+    def _drawn(self, wanted: str) -> Console | None:
         snapshot = from_the_root(self.activity.snapshot, str(self.top))
         console = Console(record=True, width=WIDTH, height=HEIGHT, file=io.StringIO())
         console.print(render(snapshot, (WIDTH, HEIGHT), time.time()))
-        svg = console.export_svg(title="watcher run", unique_id=name)
-        (PICTURES / f"{name}.svg").write_text(svg, encoding="utf-8")
+        return console if wanted in console.export_text(clear=False) else None
 
 
 def main() -> None:
@@ -134,13 +138,10 @@ def _play(scene: Scene) -> None:
     scene.away()
     scene.scans(AWAY, 0.3)
     scene.take("outage")
-    for _ in range(300):
+    for _ in range(500):
         scene.scan(20_000)
-    before = scene.activity.snapshot.archived
     scene.back()
-    wait_until(lambda: scene.activity.snapshot.archived > before + 250)
-    wait_until(lambda: scene.activity.snapshot.in_flight)
-    scene.take("draining")
+    scene.take("draining", " left")
     wait_until(lambda: not scene.activity.snapshot.backlog, 300.0)
     name = "RB2600001/bluesky_scans/NDXLARMOR_theta_2026-11-21_11-00-01Z.txt"
     other = scene.cycle / "autoreduced/bluesky" / name.replace("/bluesky_scans", "")
