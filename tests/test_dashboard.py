@@ -87,6 +87,7 @@ def test_the_most_important_is_there_on_the_smallest_screen() -> None:
     text = shown(scenes.outage(), 60, 6)
     assert "WAITING" in text
     assert "archive  ● offline  since 15:10" in text
+    assert "the network path was not found (53)" in text
     assert "128 files" in text
 
 

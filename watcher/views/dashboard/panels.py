@@ -54,12 +54,14 @@ def destinations(look: Look, width: int) -> list[Text]:
 
 
 def destinations_briefly(look: Look, width: int) -> list[Text]:
-    """One line for each destination, for small screens."""
+    """One line for each destination, for small screens; two where a reason needs its own."""
     column = _widest_name(look)
     lines = []
     for name, view in look.snapshot.destinations.items():
         line, said = _state(look, name, view, column), look.plain(_trouble(view))
-        lines.append(line.append(look.sentence(said, max(0, width - line.cell_len))))
+        fits = line.cell_len + cell_len(said) <= width
+        lines.append(line.append(said if fits else ""))
+        lines += [] if fits else [Text("  " + look.sentence(said, width - 2), style="yellow")]
     return lines
 
 
