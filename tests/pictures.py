@@ -25,7 +25,7 @@ from watcher.views.dashboard import render
 
 PICTURES = Path(__file__).resolve().parent.parent / "examples" / "pictures"
 WIDTH, HEIGHT = 100, 27
-CALM, AWAY = 300.0, 75.0
+CALM, AWAY = 240.0, 75.0
 """Seconds that pass until the pictures of the calm and of the outage are taken."""
 CONFIG = """\
 instrument: NDXLARMOR
@@ -141,7 +141,7 @@ def _play(scene: Scene) -> None:
     for _ in range(500):
         scene.scan(20_000)
     scene.back()
-    scene.take("draining", " left")
+    scene.take("draining", "about ")
     wait_until(lambda: not scene.activity.snapshot.backlog, 300.0)
     name = "RB2600001/bluesky_scans/NDXLARMOR_theta_2026-11-21_11-00-01Z.txt"
     other = scene.cycle / "autoreduced/bluesky" / name.replace("/bluesky_scans", "")

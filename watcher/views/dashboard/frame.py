@@ -77,7 +77,7 @@ def screen(
 def _foot(look: Look, width: int, framed: bool) -> list[Text]:
     foot = panels.footer(look, width, 2 if framed else 1)
     if framed and width >= PAIRS_FROM and is_anything_left(look):
-        return [Text(" ") + line for line in _rhythm_line(look, width)] + foot
+        return [Text(" ") + line for line in panels.rhythm_briefly(look, width - 2)] + foot
     return foot
 
 
@@ -112,18 +112,13 @@ def _bare(look: Look, width: int) -> list[Block]:
         ("sending", panels.in_flight),
         ("behind", left_behind),
         ("last", panels.last_files),
-        ("rhythm", _rhythm_line),
+        ("rhythm", panels.rhythm_briefly),
     )
     room = width - LABEL - 1
     return [
         Block(((t, width, panel(look, room if t else width - 1)),), 1 if t else 8, 0)
         for t, panel in named
     ]
-
-
-def _rhythm_line(look: Look, width: int) -> list[Text]:
-    lines = panels.rhythm(look, width - 32)
-    return [Text().join(look.separated(lines))]
 
 
 def _shares(blocks: Sequence[Block], height: int) -> list[int]:

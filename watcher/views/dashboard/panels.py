@@ -21,6 +21,8 @@ WIDE = 140
 """From this many columns on, paths at the destinations are shown too."""
 NARROW = 80
 """Below this many columns, only what matters most is said."""
+LEAST = 5
+"""How many minutes of files are shown at least."""
 
 
 def headline(look: Look, width: int) -> list[Text]:
@@ -227,12 +229,26 @@ def _where(look: Look, receipts: tuple[Receipt, ...], width: int) -> tuple[str, 
 
 def rhythm(look: Look, width: int) -> list[Text]:
     """Files a minute as a sparkline, and when the next rescan comes."""
-    minutes = max(5, min(60, width - 18))
+    now, *others = _rhythm(look)
+    return [_beats(look, width - 18).append(f"  {now}"), look.joined(others)]
+
+
+def rhythm_briefly(look: Look, width: int) -> list[Text]:
+    """Say the same on one line."""
+    facts = look.flowed(_rhythm(look), width - LEAST - 2)[0]
+    return [_beats(look, width - facts.cell_len - 2).append("  ").append_text(facts)]
+
+
+def _rhythm(look: Look) -> list[str]:
     busy, this = dict(look.snapshot.per_minute), int(look.now // 60)
-    values = [busy.get(minute, 0) for minute in range(this - minutes + 1, this + 1)]
-    recent = (values[-1] + values[-2]) / (1 + look.now % 60 / 60)
-    line = look.sparkline(values).append(f"  {recent:,.0f} a minute")
-    return [line, look.joined([rescan(look), f"peak {max(values):,}"])]
+    recent = (busy.get(this, 0) + busy.get(this - 1, 0)) / (1 + look.now % 60 / 60)
+    return [f"{recent:,.0f} a minute", rescan(look), f"peak {max(busy.values(), default=0):,}"]
+
+
+def _beats(look: Look, minutes: int) -> Text:
+    busy, this = dict(look.snapshot.per_minute), int(look.now // 60)
+    first = this + 1 - max(LEAST, min(60, minutes))
+    return look.sparkline([busy.get(minute, 0) for minute in range(first, this + 1)])
 
 
 def rescan(look: Look) -> str:
