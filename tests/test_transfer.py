@@ -20,6 +20,7 @@ from watcher.model import Arrival, Manner
 from watcher.platform import system
 from watcher.transfer import carry
 from watcher.transfer.source import CHUNK
+from watcher.transfer.trail import WINDOW
 
 as_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounts and attributes need root"
@@ -737,3 +738,62 @@ def test_streams_travel_with_the_file_where_they_are_kept(ground, store):
         for name, content in STREAMS.items():
             assert system.read_stream(str(store.home() / "scan.txt"), name) == content
     assert sorted(store.lines()) == ["scan.txt"]
+
+
+# Large files
+
+
+@pytest.mark.parametrize("size", [WINDOW + 1, 5 * WINDOW // 2])
+def test_a_large_copy_is_read_back_while_it_is_written(ground, store, size):
+    """R2: what the threads behind it read is what is compared, to the last byte."""
+    content = os.urandom(1 << 20) * (size >> 20) + bytes(size % (1 << 20))
+    file = ground.finished(content=content)
+    with faulty() as calls:
+        (arrival,) = arrived(*store.carry(file))
+    assert store.files() == {f"{CYCLE}/RB1/scan.txt": content}
+    assert arrival.checksums[0].digest == digest_of(content)
+    if os.name == "posix":
+        assert calls["flush_range"] > 1
+
+
+@pytest.mark.parametrize("flipped", [0, 2 * WINDOW])
+def test_a_bit_that_flips_in_a_large_copy_is_found(ground, store, flipped):
+    """R2, R3: in what was read while it was written, and in what was read at the end."""
+    file = ground.finished(content=bytes(2 * WINDOW + 10))
+
+    def damaging(real, descriptor, start, size):
+        done = real(descriptor, start, size)
+        if start <= flipped < start + size:
+            (part,) = store.folder.rglob(".watcher-*.part")
+            with open(part, "r+b") as copy:
+                copy.seek(flipped)
+                copy.write(b"\1")
+        return done
+
+    def damaging_at_the_end(real, descriptor):
+        with open(next(store.folder.rglob(".watcher-*.part")), "r+b") as copy:
+            copy.seek(flipped)
+            copy.write(b"\1")
+        real(descriptor)
+
+    script = {"flush_range": {ALWAYS: damaging}} if not flipped else {}
+    if flipped:
+        script = {"flush_part": {1: damaging_at_the_end}}
+    with faulty(**script):
+        (result,) = store.carry(file)
+    assert isinstance(result, CopyDiffers)
+    assert store.files() == {}
+
+
+@pytest.mark.parametrize("size", [2 * WINDOW + 10])
+def test_a_large_copy_that_cannot_be_read_back_leaves_nothing(ground, store, size):
+    """R5: no part, no open descriptor, no thread."""
+    file = ground.finished(content=bytes(size))
+    open_before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    with faulty(close_part={1: before_failing(fails(errno.EIO))}):
+        (result,) = store.carry(file)
+    assert isinstance(result, OSError)
+    assert store.files() == {}
+    if open_before:
+        assert len(os.listdir("/proc/self/fd")) == open_before
+    arrived(*store.carry(file))

@@ -94,13 +94,13 @@ def _take_all_steps(batch: Batch, turn: Turn, before_publishing: Callable[[], No
         batch.one_by_one(steps.ask_producer)
         batch.one_by_one(steps.adopt)
         batch.one_by_one(steps.prepare)
-        batch.one_by_one(steps.copy)
+        batch.by_size(steps.copy)
         batch.one_by_one(steps.begin_to_flush)
     batch.together(steps.flush)
     with turn.taken():
         batch.one_by_one(steps.close)
         batch.one_by_one(steps.begin_to_read_back)
-        batch.one_by_one(steps.read_back)
+        batch.by_size(steps.read_back)
     batch.look_again()
     before_publishing()
     with turn.taken():

@@ -18,6 +18,9 @@ from watcher.transfer.producer import Accepts, Promise, accepts_none
 from watcher.transfer.source import Moved
 from watcher.transfer.trail import Trail
 
+_WORTH_THREADS = 64 << 10
+"""Bytes of a file from which it is read and hashed mostly without the interpreter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Depot:
@@ -99,6 +102,12 @@ class Batch:
     def together(self, step: Step) -> None:
         """Do so for several at a time: the step waits for the disk."""
         self._concluded(step, at_once)
+
+    def by_size(self, step: Step) -> None:
+        """Do so for several at a time if they are large enough: the step reads and hashes them."""
+        sizes = [s.file.fingerprint.size for s in self.shipments if s.outcome is None]
+        is_worth_it = sizes and sum(sizes) >= _WORTH_THREADS * len(sizes)
+        self._concluded(step, at_once if is_worth_it else map)
 
     def _concluded(self, step: Step, each: _Each) -> None:
         """Drop the files that fail, unless the destination is down: that ends the whole batch."""
