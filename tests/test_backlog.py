@@ -83,16 +83,47 @@ def test_no_experiment_waits_behind_the_thousands_of_another():
     assert len(backlog.take("a", 0)) == 1
 
 
-def test_one_batch_at_a_time_but_for_new_files(backlog: Backlog):
-    """R8: a thread that is at an old backlog keeps others from it, not from what is new."""
-    backlog.offer(entry("old", fresh=False))
-    taker = threading.Thread(target=lambda: backlog.take("a", 0))
-    taker.start()
-    taker.join()
-    backlog.offer(entry("older", fresh=False))
-    assert backlog.take("a", 0) == []
+@pytest.fixture
+def take_elsewhere(backlog: Backlog):
+    """Take as a thread that is at it until the test ends."""
+    through, threads = threading.Event(), list[threading.Thread]()
+
+    def take() -> list[str]:
+        taken, came = list[Entry](), threading.Event()
+
+        def body() -> None:
+            taken.extend(backlog.take("a", 0))
+            came.set()
+            through.wait()
+
+        threads.append(threading.Thread(target=body))
+        threads[-1].start()
+        came.wait()
+        return names(taken)
+
+    yield take
+    through.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_two_batches_at_a_time_but_for_new_files(backlog: Backlog, take_elsewhere):
+    """R8: threads that are at an old backlog keep others from it, not from what is new."""
+    for name in ("one", "two", "three"):
+        backlog.offer(entry(name, fresh=False))
+        assert take_elsewhere() == ([name] if name != "three" else [])
     backlog.offer(entry("new"))
-    assert names(backlog.take("a", 0)) == ["new"]
+    assert take_elsewhere() == ["new"]
+
+
+def test_one_large_file_at_a_time(backlog: Backlog, take_elsewhere):
+    """R8: a second one waits for the first, small ones wait for neither."""
+    backlog.offer(entry("huge", size=LARGE))
+    backlog.offer(entry("larger", size=LARGE))
+    assert take_elsewhere() == ["huge"]
+    assert take_elsewhere() == []
+    backlog.offer(entry("small"))
+    assert take_elsewhere() == ["small"]
 
 
 def test_a_large_file_is_a_batch_of_its_own(backlog: Backlog):

@@ -129,7 +129,7 @@ class Backlog:
                     queues.call_another()
                     return batch
                 due = queues.later[0][0] if queues.later else deadline
-                if queues.has_small:
+                if len(queues):
                     due = min(due, now + SLOW)
                 wait = min(due, deadline) - now
                 if deadline <= now:

@@ -12,17 +12,34 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from watcher.backlog.entry import Entry
 
 BATCH_FILES = 256
-BATCH_SIZE = 32 << 20
+BATCH_SIZE = 64 << 20
 """Bytes with which a batch is full."""
-LARGE = 8 << 20
+LARGE = 32 << 20
 """Bytes from which a file is a batch of its own."""
 SLOW = 1.0
-"""Seconds after which a batch under way keeps nobody else from beginning another: until then they
-would only get in each other's way, and flush twice what one batch flushes once."""
+"""Seconds after which a batch of small files under way keeps nobody else from beginning another."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How many files a batch may have, and how many batches there may be."""
+
+    files: int
+    batches: int
+    """More at a time would get in each other's way, and flush twice what one flushes once."""
+    patience: float
+    """Seconds after which a batch counts no more: its destination is slow, others are welcome."""
+
+
+_SMALL = _Pace(BATCH_FILES, 2, SLOW)
+"""One is copied while the other is flushed."""
+_ONE_LARGE = _Pace(1, 1, 10.0)
+"""The threads that copy it, flush it and read it back need all there is."""
 
 
 class _Turns:
@@ -42,7 +59,7 @@ class _Turns:
         heapq.heappush(waiting, (order, number, entry))
         self._count += 1
 
-    def take(self, files: int = 1) -> list[Entry]:
+    def take(self, files: int) -> list[Entry]:
         """Take what is next: one experiment's, then, if there is room, the next one's."""
         batch: list[Entry] = []
         size = 0
@@ -86,7 +103,7 @@ class _Queue:
         else:
             self.old.add(entry, entry.file.fingerprint.mtime_ns, number)
 
-    def take(self, files: int = 1) -> list[Entry]:
+    def take(self, files: int) -> list[Entry]:
         return self.fresh.take(files) or self.old.take(files)
 
     def sweep(self) -> None:
@@ -110,13 +127,12 @@ class Queues:
         self.changed = threading.Condition(lock)
         self._knows_large = knows_large
         self._small, self._large = _Queue(), _Queue()
-        self._begun: dict[int, tuple[float, bool]] = {}
-        """When each thread took the small files that it is at now, and whether they are fresh."""
+        self._begun: dict[int, tuple[float, _Turns | _Queue]] = {}
+        """When each thread took what it is at now, and from where."""
 
-    @property
-    def has_small(self) -> bool:
-        """Whether small files wait."""
-        return len(self._small) > 0
+    def __len__(self) -> int:
+        """Return how many wait for nothing but their turn."""
+        return len(self._small) + len(self._large)
 
     def add(self, entry: Entry, number: int) -> bool:
         """Add an entry; tells whether it is a large one."""
@@ -126,14 +142,20 @@ class Queues:
 
     def take(self, now: float, *, large: bool) -> list[Entry]:
         """Take a large file if that is wanted, else a batch of small ones if it is their turn."""
-        if large and (batch := self._large.take()):
-            return batch
-        is_fresh = len(self._small.fresh) > 0
-        if any(now - at < SLOW and kind is is_fresh for at, kind in self._begun.values()):
+        return (
+            (large and self._begin(self._large, now, _ONE_LARGE))
+            or self._begin(self._small.fresh, now, _SMALL)
+            or self._begin(self._small.old, now, _SMALL)
+        )
+
+    def _begin(self, kind: _Turns | _Queue, now: float, pace: _Pace) -> list[Entry]:
+        """Take from there, unless enough are at it."""
+        under_way = [at for at, of in self._begun.values() if of is kind]
+        if sum(now - at < pace.patience for at in under_way) >= pace.batches:
             return []
-        batch = self._small.take(BATCH_FILES)
+        batch = kind.take(pace.files)
         if batch:
-            self._begun[threading.get_ident()] = now, is_fresh
+            self._begun[threading.get_ident()] = now, kind
         return batch
 
     def is_through(self) -> None:
@@ -142,7 +164,7 @@ class Queues:
 
     def call_another(self) -> None:
         """Let somebody see to what is left, while who took something is busy with it."""
-        if self._small or self._large or self.later:
+        if len(self) or self.later:
             self.changed.notify()
 
     def sweep(self) -> None:
