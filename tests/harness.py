@@ -60,18 +60,21 @@ def wait_until(
         predicate: what is asked.
         seconds: how long to wait at most.
         failure: tells what to say when it never came true.
-        every: seconds between two questions.
+        every: seconds between two questions; at least as long as one takes, so that asking leaves
+            at least half of a core to what is asked about.
 
     Raises:
         AssertionError: it didn't come true in time.
 
     """
     deadline, pause = time.monotonic() + seconds, threading.Event()
-    while not (answer := predicate()):
+    while True:
+        began = time.monotonic()
+        if answer := predicate():
+            return answer
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s\n{failure()}".strip())
-        pause.wait(every)
-    return answer
+        pause.wait(max(every, time.monotonic() - began))
 
 
 def is_marked(path: Path) -> bool:

@@ -53,7 +53,8 @@ class Outcome:
 
     passed: int = 0
     failed: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    """The reason, and the test."""
 
     def add(self, other: Outcome) -> None:
         """Add those of another file."""
@@ -63,7 +64,7 @@ class Outcome:
 
     def __str__(self) -> str:
         """Say it as pytest does."""
-        counts = {"failed": self.failed, "passed": self.passed, "skipped": self.skipped.total()}
+        counts = {"failed": self.failed, "passed": self.passed, "skipped": len(self.skipped)}
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count or not what)
 
 
@@ -79,7 +80,8 @@ def read_outcome(report: Path) -> Outcome:
         if case.find("failure") is not None or case.find("error") is not None:
             outcome.failed += 1
         elif skipped is not None:
-            outcome.skipped[skipped.get("message", "")] += 1
+            reason = skipped.get("message", "").partition("\n")[0]
+            outcome.skipped.append((reason, f"{case.get('classname')}.{case.get('name')}"))
         else:
             outcome.passed += 1
     return outcome
@@ -211,6 +213,15 @@ def files_in(arguments: list[str]) -> list[Path]:
     return sorted((file.resolve() for file in found), key=weight)
 
 
+def print_skipped(total: Outcome) -> None:
+    """Print how many tests were skipped for which reason, and which of them only Wine excuses."""
+    print("\nskipped:")
+    for reason, count in Counter(reason for reason, _ in total.skipped).most_common():
+        print(f"{count:5d}  {reason}")
+        if reason.startswith("Wine: "):
+            print(*(f"           {test}" for why, test in total.skipped if why == reason), sep="\n")
+
+
 def test_all(arguments: list[str]) -> int:
     """Run all tests, print the sum, return the exit code."""
     places = [word for word in arguments if not word.startswith("-") and Path(word).exists()]
@@ -225,9 +236,7 @@ def test_all(arguments: list[str]) -> int:
     for worker in workers:
         worker.join()
         total.add(worker.total)
-    print("\nskipped under Wine:")
-    for reason, count in total.skipped.most_common():
-        print(f"{count:5d}  {reason}")
+    print_skipped(total)
     print(f"=== Windows: {total} in {time.monotonic() - began:.2f}s ===", flush=True)
     return 1 if total.failed else 0
 
