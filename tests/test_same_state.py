@@ -21,7 +21,7 @@ from watcher.views.check import Nagios, Thresholds, check
 from watcher.views.dashboard import render
 from watcher.views.health import Level, Matter, health
 from watcher.views.lines import Before, lines
-from watcher.views.report import text
+from watcher.views.standing import text
 from watcher.views.status import status_of
 
 

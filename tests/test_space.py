@@ -13,7 +13,7 @@ from tests import scenes
 from tests.scenes import NOW
 from watcher.activity import Activity, SpaceMeasured, fold
 from watcher.space import LEAST, WINDOW, SpaceWatch, seconds_left
-from watcher.views import health, report, status
+from watcher.views import health, standing, status
 
 GB = 10**9
 
@@ -104,7 +104,7 @@ def test_it_is_judged_by_room_and_by_time(
     judged = health.health(state, NOW)
     assert judged.level == level
     assert (judged.findings[0].matter == "space") is (level != "ok")
-    assert scenes.ROOT in report.text(status.status_of(state, NOW), NOW)
+    assert scenes.ROOT in standing.text(status.status_of(state, NOW), NOW)
 
 
 def test_it_comes_before_everything_else_that_needs_a_person() -> None:

@@ -18,7 +18,7 @@ from tests.harness import Instrument
 from tests.scenes import NOW
 from tests.terminals import on_terminal
 from watcher.activity import Snapshot
-from watcher.views import report, status
+from watcher.views import standing, status
 from watcher.views.dashboard import render
 from watcher.views.health import Level, health
 from watcher.views.lines import Before, lines
@@ -70,7 +70,7 @@ def test_the_same_state_is_told_alike_by_dashboard_status_and_log(
     assert told["health"]["level"] == judged.level.value
     for reason in judged.reasons:
         assert reason in screen
-        assert reason in report.text(told, NOW)
+        assert reason in standing.text(told, NOW)
     for name, view in state.destinations.items():
         assert told["destinations"][name]["state"] == view.state
         assert f"{name} " in screen
@@ -150,7 +150,7 @@ def test_the_last_word_says_that_it_ended(tmp_path: Path) -> None:
     told = status.read(path)
     assert told
     assert told["running"] is False
-    text = report.text(status.ended(told), NOW)
+    text = standing.text(status.ended(told), NOW)
     assert text.startswith("health       ATTENTION: no watcher runs since 2")
     assert "not running" in text
     assert "archive      was online since" in text
@@ -188,7 +188,7 @@ def test_no_reader_ever_sees_half_of_it(tmp_path: Path) -> None:
 
 def test_a_watcher_that_died_is_said_to_be_gone() -> None:
     told = status.ended(status.status_of(scenes.outage(), NOW))
-    text = report.text(told, NOW)
+    text = standing.text(told, NOW)
     said = "health       ATTENTION: no watcher runs: the last one ended without a word after 2026-"
     assert text.startswith(said)
     assert "backlog      128 files, 3.5 MB, the oldest for 4 min" in text
@@ -196,7 +196,7 @@ def test_a_watcher_that_died_is_said_to_be_gone() -> None:
 
 def test_names_are_shown_not_obeyed() -> None:
     """R13"""
-    text = report.text(status.status_of(scenes.trouble(), NOW), NOW)
+    text = standing.text(status.status_of(scenes.trouble(), NOW), NOW)
     assert r"[red]\x1b[31m\u202egpj\nrm -rf\xff 日本語" in text
     assert not {"\x1b", "\u202e", "\udcff"} & set(text)
 
@@ -209,13 +209,13 @@ def test_times_before_1970_are_told_too() -> None:
 
 def test_what_waits_grows_older_while_nobody_writes_the_status() -> None:
     told = status.status_of(scenes.outage(), NOW)
-    assert "the oldest for 4 min" in report.text(told, NOW)
-    assert "the oldest for 1 h 4 min" in report.text(told, NOW + 3600)
+    assert "the oldest for 4 min" in standing.text(told, NOW)
+    assert "the oldest for 1 h 4 min" in standing.text(told, NOW + 3600)
 
 
 def test_all_that_stays_behind_is_named_with_what_could_be_done() -> None:
     """R11"""
-    text = report.text(status.status_of(scenes.trouble(), NOW), NOW)
+    text = standing.text(status.status_of(scenes.trouble(), NOW), NOW)
     for label in ("  held", "  conflict", "  stranded", "  unreadable"):
         line, mend = re.search(rf"^{label} +(.*)\n +-> (.*)$|\Z", text, re.MULTILINE).groups()
         assert line, label
@@ -223,7 +223,7 @@ def test_all_that_stays_behind_is_named_with_what_could_be_done() -> None:
 
 
 def test_what_is_on_the_way_is_named() -> None:
-    text = report.text(status.status_of(scenes.draining(), NOW), NOW)
+    text = standing.text(status.status_of(scenes.draining(), NOW), NOW)
     assert r"huge_map.nxs to archive, 1.1 GB of 2.5 GB" in text
 
 

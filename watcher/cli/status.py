@@ -50,22 +50,22 @@ def status(
 
 def _print(config: Config) -> None:
     from watcher.cli.printing import say
-    from watcher.views import report
+    from watcher.views import standing
 
-    for line in report.text(_told(config), time.time()).splitlines():
+    for line in standing.text(_told(config), time.time()).splitlines():
         say(line)
 
 
 def _show(config: Config, *, again: bool) -> None:
     from rich.console import Console
 
-    from watcher.views import report
+    from watcher.views import standing
     from watcher.views.painting import grid, watch
 
     console = Console()
 
     def look() -> Table:
-        return grid(report.rows(_told(config), time.time(), console.encoding))
+        return grid(standing.rows(_told(config), time.time(), console.encoding))
 
     if again:
         watch(console, look, lambda: time.sleep(_EVERY))

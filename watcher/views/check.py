@@ -16,7 +16,7 @@ from watcher.views.health import (
     Matter,
     space_text,
 )
-from watcher.views.report import oldest_for
+from watcher.views.standing import oldest_for
 from watcher.views.status import HEARTBEAT
 
 

@@ -9,7 +9,7 @@ from rich.control import Control
 from rich.table import Table
 from rich.text import Text
 
-from watcher.views.report import Row
+from watcher.views.standing import Row
 
 
 class Painter:

@@ -1,4 +1,4 @@
-"""A status as rows for a person, the most important first. Pure."""
+"""How a watcher stands, as rows for a person, the most important first. Pure."""
 
 from __future__ import annotations
 
