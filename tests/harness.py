@@ -31,8 +31,10 @@ T = TypeVar("T")
 PROJECT = Path(__file__).resolve().parent.parent
 CYCLE = "cycle_26_2"
 NAME = "NDXTEST"
-PATIENCE = 30.0
-"""Seconds that something may take before it counts as never happening; a busy machine is slow."""
+IS_WINE = sys.platform == "win32" and hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+PATIENCE = 120.0 if IS_WINE else 30.0
+"""Seconds that something may take before it counts as never happening; a busy machine is slow, and
+Wine takes seconds to start a program."""
 STOPPING = 15.0
 """Seconds that the watcher has to end after it was asked to."""
 POLL = 0.01
@@ -45,7 +47,6 @@ kernel32.SetConsoleCtrlHandler(None, True)
 kernel32.GenerateConsoleCtrlEvent(0, 0)
 """
 """What a process of its own must do on Windows, since whoever does it gives up its own console."""
-IS_WINE = sys.platform == "win32" and hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
 
 
 def wait_until(
