@@ -124,7 +124,7 @@ def install_wheels() -> None:
     wanted = "\n".join(requirements())
     stamp = SITE / "watcher-tests.txt"
     if not stamp.exists() or stamp.read_text() != wanted:
-        shutil.rmtree(SITE)
+        shutil.rmtree(SITE, ignore_errors=True)  # one that was interrupted may have left none
         pip(
             *["install", "--target", str(SITE), "--only-binary=:all:", "--platform=win_amd64"],
             *["--python-version=3.11", "--implementation=cp", *requirements()],
