@@ -148,3 +148,10 @@ def test_a_header_is_read_as_far_as_it_can_be():
 def test_the_stamp_in_a_name_is_the_start_of_its_scan():
     assert {stamp_of(name) for name in SCAN} == {STAMP}
     assert stamp_of("scan.txt") == ""
+
+
+def test_a_number_after_the_stamp_tells_scans_of_the_same_second_apart():
+    first = {name.replace("Z", "Z_1") for name in SCAN}
+    assert {stamp_of(name) for name in first} == {f"{STAMP}Z_1"}
+    assert stamp_of(f"NDX_motor_{STAMP}Z_12.txt") == f"{STAMP}Z_12"
+    assert stamp_of(f"NDX_motor_{STAMP}Z_height.txt") == STAMP

@@ -16,7 +16,8 @@ READ = 64 << 10
 """Bytes at the beginning of a file that may hold its header."""
 _KEYS = frozenset({"uid", "scan_id", "plan_name", "motors", "start_time"})
 _LONGEST = 200
-_STAMP = re.compile(r"(?<!\d)\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(?!\d)")
+_STAMP = re.compile(r"(?<!\d)\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(?:Z_\d+)?(?!\d)")
+"""With the number that tells scans of the same second apart, where the name has one."""
 
 
 def stamp_of(name: str) -> str:
