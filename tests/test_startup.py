@@ -69,6 +69,15 @@ def test_what_is_not_there_any_more_is_told(tmp_path: Path) -> None:
     assert len(startup.problems(gone)) == 3
 
 
+def test_the_one_file_that_it_starts_must_be_there(tmp_path: Path) -> None:
+    whole = command(tmp_path)
+    file = tmp_path / "watcher.pyz"
+    alone = Command(whole.program, (str(file), *whole.arguments[2:]), whole.folder)
+    assert startup.problems(alone) == [f"there is no file {file}"]
+    file.touch()
+    assert startup.problems(alone) == []
+
+
 def test_an_entry_that_can_not_be_read_is_written_anew(tmp_path: Path) -> None:
     path = Path(startup.kind().path(False))
     path.parent.mkdir(parents=True)

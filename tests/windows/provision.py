@@ -145,8 +145,10 @@ def make_prefix(number: int) -> Path:
         return prefix
     shutil.rmtree(prefix, ignore_errors=True)
     if number:
-        shutil.copytree(make_prefix(0), prefix, symlinks=True, copy_function=os.link)
-        return prefix
+        begun = prefix.with_suffix(".begun")
+        shutil.rmtree(begun, ignore_errors=True)
+        shutil.copytree(make_prefix(0), begun, symlinks=True, copy_function=os.link)
+        return begun.rename(prefix)
     prefix.mkdir(parents=True)
     for arguments in (["wineboot", "-i"], ["winecfg", "-v", "win10"]):
         run_quietly(*wine(*arguments), prefix=prefix)

@@ -120,6 +120,8 @@ def problems(command: Command) -> list[str]:
     missing = []
     if not shutil.which(command.program):
         missing.append(f"there is no program {command.program}")
+    if command.script and not os.path.isfile(command.script):
+        missing.append(f"there is no file {command.script}")
     if not os.path.isdir(command.folder):
         missing.append(f"there is no folder {command.folder}")
     if command.config_file and not os.path.isfile(command.config_file):

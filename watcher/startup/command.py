@@ -18,6 +18,12 @@ class Command:
     """The working directory."""
 
     @property
+    def script(self) -> str:
+        """The file that the program is to run; empty where it runs an installed module."""
+        first = next(iter(self.arguments), "-")
+        return "" if first.startswith("-") else first
+
+    @property
     def config_file(self) -> str:
         """The configuration that it names; empty if it names none."""
         before = self.arguments.index("--config") if "--config" in self.arguments else -2
