@@ -23,9 +23,11 @@ def polled(folders, possible):
             for folder in folders:
                 for name, path in files_below(folder).items() if folder.is_dir() else ():
                     if name in possible and path not in seen:
-                        seen.add(path)
-                        if path.read_bytes() not in possible[name]:
-                            partial.append(str(path))
+                        with contextlib.suppress(PermissionError):  # Windows: it is being moved
+                            content = path.read_bytes()
+                            seen.add(path)
+                            if content not in possible[name]:
+                                partial.append(str(path))
 
     reader = threading.Thread(target=read)
     reader.start()
