@@ -101,30 +101,30 @@ def a_handler_that_dies() -> None:
     """Let the thread that hands hints over end with an error, once."""
     from watcher.sources.observer.root import WatchedRoot  # noqa: PLC0415
 
-    real = WatchedRoot.dispatch
+    real = WatchedRoot.happened
 
-    def dispatch(self: WatchedRoot, event: Any) -> None:
-        WatchedRoot.dispatch = real  # type: ignore[method-assign]
+    def happened(self: WatchedRoot, path: str, *, is_folder: bool) -> None:
+        WatchedRoot.happened = real  # type: ignore[method-assign]
         sys.exit()
 
-    WatchedRoot.dispatch = dispatch  # type: ignore[method-assign]
+    WatchedRoot.happened = happened  # type: ignore[method-assign]
 
 
 def a_thread_that_is_deaf() -> None:
     """Hand no hint over until it is started anew, with all threads alive."""
     from watcher.sources.observer.root import WatchedRoot  # noqa: PLC0415
 
-    real, attach, attached = WatchedRoot.dispatch, WatchedRoot.attach, []
+    real, attach, attached = WatchedRoot.happened, WatchedRoot.attach, []
 
-    def dispatch(self: WatchedRoot, event: Any) -> None:
+    def happened(self: WatchedRoot, path: str, *, is_folder: bool) -> None:
         if len(attached) > 1:
-            real(self, event)
+            real(self, path, is_folder=is_folder)
 
     def counted(self: WatchedRoot) -> str:
         attached.append(self)
         return attach(self)
 
-    WatchedRoot.dispatch = dispatch  # type: ignore[method-assign]
+    WatchedRoot.happened = happened  # type: ignore[method-assign]
     WatchedRoot.attach = counted  # type: ignore[method-assign]
 
 

@@ -51,7 +51,7 @@ class Plan:
     error: int = 0
     kinds: frozenset[str] = frozenset(KINDS)
     below: str = ""
-    """Only calls below this folder count, from the case's; empty: all of the case."""
+    """Only calls below this folder of the case count, or at an `anon_inode:...`."""
     without_renameat2: bool = False
     hook: str = ""
     """For the shell; the call's path is in $STRUCK."""
@@ -59,7 +59,7 @@ class Plan:
     def wire(self, folder: Path) -> dict[str, Any]:
         """Return what the server is told."""
         return {
-            "below": os.path.join(folder, self.below),
+            "below": self.below if ":" in self.below else os.path.join(folder, self.below),
             "skipped": list(SKIPPED),
             "kinds": sum(1 << KINDS.index(kind) for kind in self.kinds),
             "how": int(self.how),

@@ -335,6 +335,12 @@ def _open_folder(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def _let_go(folder: int) -> None:
+    """Close a folder's descriptor; an error says nothing of what is in it, and it is closed."""
+    with contextlib.suppress(OSError):
+        os.close(folder)
+
+
 def _walk_down(root: str, folder: str) -> int:
     """Open a folder below `root` segment by segment, so that no link can lead elsewhere."""
     descriptor = _open_folder(root)
@@ -344,10 +350,10 @@ def _walk_down(root: str, folder: str) -> int:
             if segment == os.pardir:
                 raise OSError(errno.ELOOP, "leads out of the data root", folder)
             deeper = os.open(segment, _FOLDER, dir_fd=descriptor)
-            os.close(descriptor)
+            _let_go(descriptor)
             descriptor = deeper
     except BaseException:
-        os.close(descriptor)
+        _let_go(descriptor)
         raise
     return descriptor
 
@@ -366,7 +372,7 @@ class _Folder:
 
     def __exit__(self, *_: object) -> None:
         if not self._is_kept:
-            os.close(self._descriptor)
+            _let_go(self._descriptor)
 
 
 class _Folders(threading.local):
@@ -406,7 +412,7 @@ class _Folders(threading.local):
 
     def _close(self, but: int = 0) -> None:
         while self._open and len(self._open) > but:
-            os.close(self._open.pop(next(iter(self._open))))
+            _let_go(self._open.pop(next(iter(self._open))))
 
 
 _folders = _Folders()
