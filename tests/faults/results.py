@@ -66,7 +66,7 @@ def rows() -> dict[str, Row]:
         "links": Row("links, pipes, sockets, devices", 10, "not followed, not waited for"),
         "swaps": Row("a folder swapped for a link while we walk", 100_000, "nothing leaks"),
         "random": Row("random kills and faults", 200),
-        "long": Row("faults in one life, with 10,000 files", 1000, "nothing grows"),
+        "long": Row("faults in one life, with 20,000 files", 1000, "nothing grows"),
         "sown": Row("negative controls: a defect sown into the program", 7, "each caught"),
     }
 
