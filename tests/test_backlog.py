@@ -45,6 +45,32 @@ def test_what_does_not_fit_is_turned_away_and_said(backlog: Backlog):
     assert backlog.is_crowded
 
 
+def test_what_waits_for_a_destination_that_is_down_makes_room_for_what_can_be_served():
+    """R8: a full backlog of one outage doesn't keep new files from the other destination."""
+    backlog = Backlog(["a", "b"], capacity=10)
+    for n in range(10):
+        backlog.offer(one := entry(f"{n}"))
+        backlog.received(one, receipt(one, "b"))
+    assert backlog.offer(entry("too early")) is Offer.FULL
+    backlog.closed("a")
+    assert backlog.offer(entry("new")) is Offer.TAKEN
+    assert backlog.has_dropped
+    assert len(backlog) == 10
+    served = entry("served")
+    served.receipts = {"b": receipt(served, "b")}
+    assert backlog.offer(served) is Offer.FULL
+    assert "new" in names(backlog.take("b", 0))
+
+
+def test_nothing_makes_room_for_what_would_only_wait(backlog: Backlog):
+    """R12: where the other destination is filled by renaming, a newcomer can't be served either."""
+    for n in range(10):
+        backlog.offer(one := entry(f"{n}"))
+        backlog.leave_to_rename(one, "b")
+    backlog.closed("a")
+    assert backlog.offer(entry("new")) is Offer.FULL
+
+
 def test_versions_that_were_replaced_do_not_pile_up(backlog: Backlog):
     """R12: a file that is finished again and again during an outage takes the room of one."""
     for n in range(1000):
@@ -191,7 +217,7 @@ def test_hurry_makes_those_that_wait_ready_now(backlog: Backlog):
     backlog.later(backlog.take("a", 0)[0], "a", 1000.0)
     backlog.later(one, SETTLING, 1000.0)
     assert backlog.take("a", 0) == []
-    backlog.hurry("a")
+    backlog.opened("a")
     assert backlog.take("a", 0) == [one]
     assert backlog.take(SETTLING, 0) == [one]
 
@@ -210,7 +236,7 @@ def test_who_waits_for_work_is_woken(backlog: Backlog, end: str):
         backlog.close()
     elif end == "wake":
         is_open.clear()
-        backlog.wake("a")
+        backlog.closed("a")
     elif end == "offer":
         backlog.offer(entry("x"))
     else:

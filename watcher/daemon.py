@@ -277,8 +277,8 @@ class Watcher:
                 depot.reach.probe(writing)
             self._ledger.remember_mount(name, depot.reach.mount)
 
-        opened = functools.partial(self._backlog.hurry, name)
-        closed = functools.partial(self._backlog.wake, name)
+        opened = functools.partial(self._backlog.opened, name)
+        closed = functools.partial(self._backlog.closed, name)
         return Gate(name, probe, self._patience, self.activity, opened, closed)
 
     def _renaming(self) -> set[str]:

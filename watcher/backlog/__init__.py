@@ -60,6 +60,10 @@ class Backlog:
         self._numbers = itertools.count()
         self._is_closed = False
         self._gone = 0
+        self._down: set[str] = set()
+        self._come_last: set[str] = set()
+        """Lanes that are known to leave files to be renamed."""
+        self._no_room_until = 0.0
         self.has_dropped = False
         """Whether a file was turned away since this was last set to False."""
 
@@ -79,15 +83,16 @@ class Backlog:
             known = self._entries.get(entry.file.path)
             if known is not None and known.file.fingerprint == entry.file.fingerprint:
                 return Offer.KNOWN
-            if known is None and len(self._entries) >= self._capacity:
-                self.has_dropped = True
-                return Offer.FULL
-            if known is not None:
-                self._is_gone(known)
-            self._entries[entry.file.path] = entry
             # The ledger may know destinations that the configuration names no more.
             entry.receipts = {n: r for n, r in entry.receipts.items() if n in self._destinations}
             entry.missing = set(self._destinations) - set(entry.receipts)
+            if known is None and len(self._entries) >= self._capacity:
+                self.has_dropped = True
+                if not self._makes_room_for(entry):
+                    return Offer.FULL
+            if known is not None:
+                self._is_gone(known)
+            self._entries[entry.file.path] = entry
             for lane in entry.missing or {SETTLING}:
                 self._queue(lane, entry)
             return Offer.TAKEN
@@ -148,6 +153,7 @@ class Backlog:
         with self._lock:
             if entry.renamed_into not in {None, destination}:
                 return False
+            self._come_last.add(destination)
             entry.renamed_into = destination
             self._served(entry, destination)
             return True
@@ -202,8 +208,9 @@ class Backlog:
                 entry.reason or entry.next_stops <= set(down) for entry in self._entries.values()
             )
 
-    def hurry(self, lane: str) -> None:
-        """Make all entries of a lane that wait for a later time ready now."""
+    def opened(self, lane: str) -> None:
+        """Make all entries of a lane that wait for a later time ready now: it can be used again."""
+        self._down.discard(lane)
         for name in (lane, SETTLING):
             with self._lock:
                 queues = self._lanes[name]
@@ -211,9 +218,11 @@ class Backlog:
                 heapq.heapify(queues.later)
                 queues.changed.notify_all()
 
-    def wake(self, lane: str) -> None:
-        """Make those who take from a lane see that it is closed."""
+    def closed(self, lane: str) -> None:
+        """Make those who take from a lane see that it can't be used."""
         with self._lock:
+            self._down.add(lane)
+            self._no_room_until = 0.0
             self._lanes[lane].changed.notify_all()
 
     def close(self) -> None:
@@ -222,6 +231,24 @@ class Backlog:
             self._is_closed = True
             for queues in self._lanes.values():
                 queues.changed.notify_all()
+
+    def _makes_room_for(self, newcomer: Entry) -> bool:
+        """Drop some of those that wait only for what is down, if it can be served now (R8).
+
+        They are on the disk and in the ledger, and come back when there is room. What is filled by
+        renaming comes last in any case.
+        """
+        if not newcomer.next_stops - self._down - self._come_last:
+            return False
+        now = time.monotonic()
+        if now < self._no_room_until:
+            return False
+        idle = [e for e in self._entries.values() if e.next_stops <= self._down and not e.reason]
+        for entry in idle[-(self._capacity // 10 or 1) :]:
+            self.drop(entry)
+        if not idle:
+            self._no_room_until = now + SLOW
+        return bool(idle)
 
     def _is_gone(self, entry: Entry) -> None:
         """Mark it; it leaves the queues when it is its turn, or when there are many (R12)."""
