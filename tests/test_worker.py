@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from tests.faulty import fails, faulty
 from tests.inside import Inside
 from watcher.activity import DestinationChanged, FileHeldBack, FileReleased
 from watcher.backlog import Entry
@@ -52,6 +54,22 @@ def test_a_poisoned_file_backs_off_alone(tmp_path: Path):
         inside.until(lambda: not inside.shown.held)
         assert ledger.held(str(source)) is None
         ledger.close()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_destination_that_drops_out_for_an_instant_is_told_if_it_does_so_again(
+    tmp_path: Path, times: int
+):
+    """R11: a connection that is reset is not a line for each file that was under way."""
+    fault = fails(errno.EIO)
+    with Inside(tmp_path) as inside:
+        inside.until(lambda: inside.shown.destinations["archive"].state is DestinationState.ONLINE)
+        first, second = {1: fault}, {1: fault, 4: fault}  # between them is what tries it out
+        with faulty(create_part=first if times == 1 else second):
+            source = inside.finish(f"RB1/{S}/scan.txt")
+            inside.until(lambda: not source.exists())
+        assert len(inside.told(FileHeldBack)) == times - 1
+        inside.until(lambda: not inside.shown.held)
 
 
 def test_a_poisoned_file_keeps_one_reason_where_two_lanes_fail(tmp_path: Path):

@@ -281,8 +281,11 @@ class _Failures:
                 entry.settles_after = self._destination if self._lane == SETTLING else None
                 self._desk.put_back(entry, self._lane, Fault.OUTAGE)
                 continue
-            self._desk.hold(entry, error, self._lane, self._destination)
-            self._desk.put_back(entry, self._lane, fault_of(error))
+            fault = fault_of(error)
+            if fault is not Fault.OUTAGE or self._lane in entry.attempts:
+                self._desk.hold(entry, error, self._lane, self._destination)
+            # else: it dropped out for an instant; that is told if it happens again
+            self._desk.put_back(entry, self._lane, fault)
 
     def _destination_is_down(self, error: Exception) -> bool:
         if self._is_down is None and self._destination:
