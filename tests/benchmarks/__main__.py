@@ -21,6 +21,7 @@ import watcher
 from tests.benchmarks import (
     burst,
     command,
+    drain,
     flood,
     hints,
     latency,
@@ -43,6 +44,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "small": throughput.small,
     "medium": throughput.medium,
     "large": throughput.large,
+    "drain": drain.measure,
     "verify": verify.measure,
 }
 

@@ -14,11 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tests.benchmarks.disk import journaled
 from tests.benchmarks.latency import READ_ONLY
 from tests.benchmarks.measure import Options, Row, ratio_of
 from tests.harness import Instrument
+
+T = TypeVar("T")
 
 EXPERIMENTS = 10
 LIMIT = 900.0
@@ -64,15 +67,14 @@ def large(options: Options) -> Iterator[Row]:
 
 def measure(options: Options, load: Load) -> Iterator[Row]:
     """Take the same files with ours and each rival in turn."""
-    room = 3 * load.total + load.files * (16 << 10) + (512 << 20)
     ours: list[float] = []
     theirs: dict[str, list[float]] = {name: [] for name in load.rivals}
-    with journaled(options.folder, room) as disk:
+    with journaled(options.folder, room_for(load)) as disk:
         for _ in range(options.rounds):
-            ours.append(_emptied(disk, load, _watcher))
+            ours.append(emptied(disk, load, _watcher))
             for name, seconds in theirs.items():
                 if name == HASHED or shutil.which("rsync"):
-                    seconds.append(_emptied(disk, load, _RIVALS[name]))
+                    seconds.append(emptied(disk, load, _RIVALS[name]))
     for name, seconds in theirs.items():
         yield ratio_of(
             f"{load.work}, archived and gone from the source",
@@ -83,7 +85,12 @@ def measure(options: Options, load: Load) -> Iterator[Row]:
         )
 
 
-def _emptied(disk: Path, load: Load, taken: Callable[[Path, Load], float]) -> float:
+def room_for(load: Load) -> int:
+    """Return the bytes that a disk must have for the files, their copies, and all besides."""
+    return 3 * load.total + load.files * (16 << 10) + (512 << 20)
+
+
+def emptied(disk: Path, load: Load, taken: Callable[[Path, Load], T]) -> T:
     """Do the work in an empty folder, everything written before and removed after."""
     folder = disk / "work"
     folder.mkdir()
@@ -140,7 +147,7 @@ def _rsync(folder: Path, load: Load, *commands: tuple[str, ...]) -> float:
     return time.perf_counter() - began
 
 
-def _promised(folder: Path, load: Load) -> float:
+def promised(folder: Path, load: Load) -> float:
     return _rsync(folder, load, ("-a", "--fsync"), ("-ac", "--remove-source-files"))
 
 
@@ -161,7 +168,7 @@ def _hashed(folder: Path, load: Load) -> float:
 
 
 _RIVALS: dict[str, Callable[[Path, Load], float]] = {
-    PROMISED: _promised,
+    PROMISED: promised,
     PLAIN: _plain,
     HASHED: _hashed,
 }
