@@ -22,10 +22,11 @@ def locked(state_dir: str) -> Iterator[None]:
         ConfigurationError: the folder can't be made or written to.
 
     """
-    lock = filelock.FileLock(os.path.join(state_dir, LOCK_NAME))
+    path = os.path.join(state_dir, LOCK_NAME)
+    lock = filelock.FileLock(path)
     try:
         os.makedirs(state_dir, exist_ok=True)
-        lock.acquire(timeout=1.0)  # `status` holds it for an instant to see whether anybody does
+        _acquire(lock, path)
     except filelock.Timeout as error:
         raise AlreadyRunning(
             "another watcher already runs on this state folder",
@@ -36,12 +37,21 @@ def locked(state_dir: str) -> Iterator[None]:
         raise ConfigurationError(
             f"the state folder can't be used: {error.strerror}",
             path=state_dir,
-            mend="set state_dir to a folder that this account may write to",
+            mend="let this account change what is in it, or set state_dir to another folder",
         ) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: filelock.BaseFileLock, path: str) -> None:
+    """Acquire it; on Windows, what another account won't let us open looks like a lock it holds."""
+    try:
+        lock.acquire(timeout=1.0)  # `status` holds it for an instant to see whether anybody does
+    except filelock.Timeout:
+        os.close(os.open(path, os.O_RDWR))
+        raise
 
 
 def is_running(state_dir: str) -> bool:

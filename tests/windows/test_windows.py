@@ -17,7 +17,8 @@ if sys.platform != "win32":
 
 from tests.harness import IS_WINE, wait_until
 from tests.platforms import remove_tree, set_mark, wine_excuses
-from watcher.errors import SourceBusy
+from watcher.errors import AlreadyRunning, ConfigurationError, SourceBusy
+from watcher.lock import LOCK_NAME, locked
 from watcher.model import Fingerprint, FinishedFile
 from watcher.outage import Fault, fault_of
 from watcher.platform import system, windows_console, windows_streams
@@ -346,6 +347,18 @@ def test_everything_works_on_a_share(share: Path) -> None:
     system.move_source(root, path, path + "2", anything)
     system.remove_source(root, path + "2", anything)
     assert os.listdir(share) == []
+
+
+def test_a_state_folder_of_another_account_is_no_watcher_that_runs(folder: str) -> None:
+    """What may not be opened is said to be that, not to be locked."""
+    lock = os.path.join(folder, LOCK_NAME)
+    Path(lock).touch()
+    set_mark(lock)
+    with pytest.raises(ConfigurationError, match="can't be used"), locked(folder):
+        pass
+    set_mark(lock, False)
+    with locked(folder), pytest.raises(AlreadyRunning), locked(folder):
+        pass
 
 
 @pytest.mark.skipif(not IS_WINE, reason="a real share can't be cut from here")
