@@ -350,13 +350,15 @@ def test_everything_works_on_a_share(share: Path) -> None:
 
 
 def test_a_state_folder_of_another_account_is_no_watcher_that_runs(folder: str) -> None:
-    """What may not be opened is said to be that, not to be locked."""
+    """What may not be opened is said to be that, not to be locked; a share mode stands for it."""
     lock = os.path.join(folder, LOCK_NAME)
     Path(lock).touch()
-    set_mark(lock)
-    with pytest.raises(ConfigurationError, match="can't be used"), locked(folder):
-        pass
-    set_mark(lock, False)
+    descriptor = api.open_file(lock, api.GENERIC_READ, 0)
+    try:
+        with pytest.raises(ConfigurationError, match="can't be used"), locked(folder):
+            pass
+    finally:
+        os.close(descriptor)
     with locked(folder), pytest.raises(AlreadyRunning), locked(folder):
         pass
 
