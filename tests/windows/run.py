@@ -39,9 +39,9 @@ from provision import (
 WORKERS = os.cpu_count() or 1
 GRACE = 2.0
 """Seconds to wait for the last output: Wine's services keep the pipe open after the end."""
-LIMIT = 180
+LIMIT = 300
 """Seconds that a single test may take: each program that it starts takes a second or more."""
-LIMIT_OF_FILE = 900
+LIMIT_OF_FILE = 1500
 """Seconds after which a file of tests is ended that pytest itself could not end."""
 FIRST = ("test_instrument", "rules/", "test_daemon", "test_transfer")
 """What takes longest begins first."""
