@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faulty import fails, faulty
+from tests.faulty import ALWAYS, faulty
 from tests.inside import Inside
 from watcher.activity import DestinationChanged, FileHeldBack, FileReleased
 from watcher.backlog import Entry
@@ -56,16 +56,23 @@ def test_a_poisoned_file_backs_off_alone(tmp_path: Path):
         ledger.close()
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_destination_that_drops_out_for_an_instant_is_told_if_it_does_so_again(
-    tmp_path: Path, times: int
+    tmp_path: Path, times: int, number: int
 ):
     """R11: a connection that is reset is not a line for each file that was under way."""
-    fault = fails(errno.EIO)
+    left = list(range(times))
+
+    def drops_out(create, path: str) -> int:
+        if "RB1" in path and left:  # else it is only tried out
+            left.pop()
+            raise OSError(number, os.strerror(number), path)
+        return create(path)
+
     with Inside(tmp_path) as inside:
         inside.until(lambda: inside.shown.destinations["archive"].state is DestinationState.ONLINE)
-        first, second = {1: fault}, {1: fault, 4: fault}  # between them is what tries it out
-        with faulty(create_part=first if times == 1 else second):
+        with faulty(create_part={ALWAYS: drops_out}):
             source = inside.finish(f"RB1/{S}/scan.txt")
             inside.until(lambda: not source.exists())
         assert len(inside.told(FileHeldBack)) == times - 1

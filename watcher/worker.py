@@ -263,6 +263,10 @@ class SettlingLane:
             _Failures(self._desk, SETTLING, name).judge([(entry, outcome.error)])
 
 
+_MAY_BE_OVER = {Fault.OUTAGE, Fault.FULL}
+"""What a destination that answers again was for an instant: told of a file if it happens again."""
+
+
 class _Failures:
     """Judges the errors of one batch: the first that may be an outage asks the destination."""
 
@@ -282,9 +286,8 @@ class _Failures:
                 self._desk.put_back(entry, self._lane, Fault.OUTAGE)
                 continue
             fault = fault_of(error)
-            if fault is not Fault.OUTAGE or self._lane in entry.attempts:
+            if fault not in _MAY_BE_OVER or self._lane in entry.attempts:
                 self._desk.hold(entry, error, self._lane, self._destination)
-            # else: it dropped out for an instant; that is told if it happens again
             self._desk.put_back(entry, self._lane, fault)
 
     def _destination_is_down(self, error: Exception) -> bool:
