@@ -403,6 +403,22 @@ def test_files_that_come_while_the_first_walk_runs_are_not_missed(tmp_path: Path
         inside.stop()
 
 
+def test_the_first_file_of_a_new_experiment_is_not_behind_an_old_backlog(tmp_path: Path):
+    """R8: nobody hints at a file in a folder that has just appeared, but it is new all the same."""
+    inside = Inside(tmp_path)
+    for n in range(20):
+        inside.finish(f"RB{n}/{S}/old.txt")
+    inside.leave()
+    with inside:
+        inside.until(lambda: len(inside.watcher._backlog) == 20)
+        inside.finish(f"RB99/{S}/new.txt")
+        inside.until(lambda: len(inside.watcher._backlog) == 21)
+        waiting = inside.watcher._backlog._entries.values()
+        assert [e.file.experiment for e in waiting if e.is_fresh] == ["RB99"]
+        inside.come_back()
+        inside.until(lambda: inside.shown.archived == 21)
+
+
 @on_posix
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="is about Linux' inotify")
 def test_a_deaf_observer_is_noticed_and_started_anew(tmp_path: Path):

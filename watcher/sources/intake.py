@@ -169,12 +169,16 @@ class Intake:
 
         Args:
             files: finished files.
-            expected: no hint could have told of them (the first walk, or a folder moved in).
+            expected: no hint could have told of them: nobody listened.
 
         """
         taken = self._take(files, is_fresh=False)
         if not expected:
             self._suspect(taken)
+
+    def came_along(self, files: Sequence[FinishedFile]) -> None:
+        """Take in files that were found in a folder which has just appeared: new ones."""
+        self._take(files, is_fresh=True)
 
     def count_missed(self) -> int:
         """Count the files that no hint has told of in time (R9), and tell of them.

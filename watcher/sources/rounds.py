@@ -94,8 +94,7 @@ class Rounds:
             is_full, below = wanted
             try:
                 for folder in below:
-                    found = functools.partial(self.intake.found, expected=True)
-                    self.rescan.walk_below(folder, found, self.stop.is_set)
+                    self.rescan.walk_below(folder, self.intake.came_along, self.stop.is_set)
                 if is_full:
                     self.walk()
                 elif self._has_room:
