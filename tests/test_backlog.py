@@ -62,6 +62,17 @@ def test_what_waits_for_a_destination_that_is_down_makes_room_for_what_can_be_se
     assert "new" in names(backlog.take("b", 0))
 
 
+def test_a_full_backlog_of_old_files_makes_room_for_a_new_one(backlog: Backlog):
+    """R8: nobody waits behind a backlog, however large; R9: what made room is known to be away."""
+    for n in range(10):
+        backlog.offer(entry(f"{n}", fresh=False))
+    assert backlog.offer(entry("new")) is Offer.TAKEN
+    assert backlog.has_dropped
+    assert len(backlog) == 10
+    assert names(backlog.take("a", 0)) == ["new"]
+    assert backlog.offer(entry("old", fresh=False)) is Offer.FULL
+
+
 def test_nothing_makes_room_for_what_would_only_wait(backlog: Backlog):
     """R12: where the other destination is filled by renaming, a newcomer can't be served either."""
     for n in range(10):

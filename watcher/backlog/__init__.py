@@ -233,18 +233,24 @@ class Backlog:
                 queues.changed.notify_all()
 
     def _makes_room_for(self, newcomer: Entry) -> bool:
-        """Drop some of those that wait only for what is down, if it can be served now (R8).
+        """Drop some of those that need not be here now, if the newcomer can be served (R8).
 
-        They are on the disk and in the ledger, and come back when there is room. What is filled by
-        renaming comes last in any case.
+        They wait only for what is down, or are old where the newcomer is fresh. They are on the
+        disk and in the ledger, and come back when there is room. What is filled by renaming comes
+        last in any case.
         """
         if not newcomer.next_stops - self._down - self._come_last:
             return False
         now = time.monotonic()
         if now < self._no_room_until:
             return False
-        idle = [e for e in self._entries.values() if e.next_stops <= self._down and not e.reason]
-        for entry in idle[-(self._capacity // 10 or 1) :]:
+        idle = [
+            entry
+            for entry in self._entries.values()
+            if entry.next_stops <= self._down or (newcomer.is_fresh and not entry.is_fresh)
+            if not entry.reason
+        ]
+        for entry in idle[-(self._capacity // 100 or 1) :]:
             self.drop(entry)
         if not idle:
             self._no_room_until = now + SLOW
