@@ -23,7 +23,7 @@ from tests.rules.evidence import (
 )
 
 INTERVAL = 2.0
-TRANSFER = 3.0
+TRANSFER = 10.0
 """Seconds that a handful of small files may take on a busy machine."""
 DEAF = ["unshare", "--user", "--map-root-user", "sh", "-c"]
 DEAFEN = 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"'
