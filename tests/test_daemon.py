@@ -381,7 +381,7 @@ def test_what_was_dropped_comes_back_at_once(tmp_path: Path):
     for n in range(100):
         inside.finish(f"RB1/{S}/scan_{n}.txt", b"%d" % n)
     with inside:
-        inside.until(lambda: inside.shown.archived == 100, 15.0)
+        inside.until(lambda: inside.shown.archived == 100, 60.0)
         assert inside.told(HintsMissed) == []
         assert len(inside.told(RescanEnded)) == 1
 
@@ -395,7 +395,7 @@ def test_files_that_come_while_the_first_walk_runs_are_not_missed(tmp_path: Path
     try:
         for n in range(50):
             inside.finish(f"RB2/{S}/new_{n}.txt")
-        inside.until(lambda: inside.shown.archived == 250)
+        inside.until(lambda: inside.shown.archived == 250, 60.0)
         limit = time.monotonic() + 6.0
         inside.until(lambda: time.monotonic() > limit)
         assert inside.told(HintsMissed) == []

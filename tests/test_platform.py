@@ -341,6 +341,7 @@ def test_a_part_is_made_once(folder: str) -> None:
     os.close(descriptor)
 
 
+@wine_excuses("shows no link that leads nowhere")
 def test_a_part_is_never_made_through_a_link(folder: str) -> None:
     path, victim = os.path.join(folder, "x.part"), os.path.join(folder, "victim")
     link(victim, path)
@@ -505,7 +506,8 @@ def test_a_source_is_never_writable_under_its_own_name(root: str) -> None:
                         stat = os.lstat(entry.path)
                     except OSError:
                         continue
-                    if not system.is_marked(stat):
+                    # Windows looks at what it has opened, which may have another name by now
+                    if not system.is_marked(stat) and os.path.lexists(entry.path):
                         seen_writable.append(entry.name)
             looking.set()
 

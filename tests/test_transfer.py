@@ -756,6 +756,7 @@ def test_a_large_copy_is_read_back_while_it_is_written(ground, store, size):
         assert calls["flush_range"] > 1
 
 
+@on_posix  # elsewhere nobody can write to it while it is written
 @pytest.mark.parametrize("flipped", [0, 2 * WINDOW])
 def test_a_bit_that_flips_in_a_large_copy_is_found(ground, store, flipped):
     """R2, R3: in what was read while it was written, and in what was read at the end."""

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import os
 import sys
+import threading
 import time
 
 if sys.platform == "win32":
@@ -28,8 +29,9 @@ if sys.platform == "win32":
         | winapi.FILE_NOTIFY_CHANGE_ATTRIBUTES
     )
     _ARRIVED = (winapi.FILE_ACTION_CREATED, winapi.FILE_ACTION_RENAMED_NEW_NAME)
-    _MORE_THAN_FITS = 1022
-    """What some systems say of an overflow; others return an empty buffer."""
+    _LOST = (1022, 997)
+    """What some systems say of an overflow, where others return an empty buffer; what Wine says
+    of a call that was cut short."""
     _PATIENCE = 5.0
     """Seconds to wait for the reading thread to end."""
 
@@ -40,6 +42,18 @@ if sys.platform == "win32":
             """Watch nothing yet."""
             super().__init__(path, recursive=True)
             self._root = root
+            self._has_begun = threading.Event()
+
+        def start(self) -> None:
+            """Return when the system takes note of everything, which its first call brings about.
+
+            That call ends when something happens, or is called off here; notes are taken from
+            then on, between two calls too.
+            """
+            super().start()
+            deadline = time.monotonic() + _PATIENCE
+            while not self._has_begun.wait(0.005) and time.monotonic() < deadline:
+                self._call_off()
 
         def is_sound(self) -> bool:
             """Tell whether it reads."""
@@ -55,10 +69,14 @@ if sys.platform == "win32":
                 thread, self._reader_thread = self._reader_thread, None
             deadline = time.monotonic() + _PATIENCE
             while thread is not None and thread.is_alive() and time.monotonic() < deadline:
-                with self._lock, contextlib.suppress(OSError):
-                    if self._handle is not None:
-                        winapi.CancelIoEx(self._handle, None)
+                self._call_off()
                 thread.join(0.02)
+
+        def _call_off(self) -> None:
+            """End the call that the thread waits in, if it does."""
+            with self._lock, contextlib.suppress(OSError):
+                if self._handle is not None:
+                    winapi.CancelIoEx(self._handle, None)
 
         def _run(self) -> None:
             """Never end without a word: a share that drops out ends it."""
@@ -81,12 +99,14 @@ if sys.platform == "win32":
                 )
             except OSError as error:
                 if error.winerror == winapi.ERROR_OPERATION_ABORTED:
+                    self._has_begun.set()
                     return
-                if error.winerror != _MORE_THAN_FITS:
+                if error.winerror not in _LOST:
                     raise
                 nbytes.value = 0
-            if not nbytes.value:
+            if not nbytes.value and self._has_begun.is_set() and not self._should_stop:
                 self._root.overflowed()
+            self._has_begun.set()
             for action, name in read_notes(event_buffer.raw[: nbytes.value]):
                 self._tell(action, os.path.join(self._path, name))
 
