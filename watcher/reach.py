@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import math
 import os
 import stat
@@ -59,7 +60,9 @@ class Reach:
         self._is_safe = False
         self._looked_ahead_at = -math.inf
         self._swept: set[str] = set()
-        self._flushed: set[str] = set()
+        self._changed: dict[str, int] = {}
+        self._flushed: dict[str, int | None] = {}
+        self._numbers = itertools.count()
         self._left: set[str] = set()
         self._wanted = cycle
         self._marker = marker
@@ -161,13 +164,21 @@ class Reach:
         while folder not in {place.fixed, os.path.dirname(folder)}:
             folder = os.path.dirname(folder)
             above.add(folder)
-        return above - self._flushed
+        changed, none = self._changed, -1
+        return {f for f in above if self._flushed.get(f, none) != changed.get(f)}
 
-    def flushed(self, folders: Collection[str]) -> None:
-        """Remember that the names in these folders are durable."""
+    def changes(self, folders: Collection[str]) -> None:
+        """Say that these folders are about to get new folders; each batch may be slow to flush."""
+        self._changed.update((folder, next(self._numbers)) for folder in folders)
+
+    def flush(self, folder: str) -> None:
+        """Make the names in a folder durable; remember that, but for what comes in meanwhile."""
         if len(self._flushed) >= _SWEPT:
             self._flushed.clear()
-        self._flushed.update(folders)
+            self._changed.clear()
+        number = self._changed.get(folder)
+        system.flush_folder(folder)
+        self._flushed[folder] = number
 
     def _is_folder(self, path: str) -> bool:
         try:

@@ -115,10 +115,9 @@ class Planning:
             checksums = self._checksums(entry, depot)
             planned = depot.template.place(file, entry.cycles.get(destination))
             if planned.parent not in ready:
-                folders = {*make_folders(planned, depot.record), *depot.reach.unflushed(planned)}
-                for folder in folders:
-                    system.flush_folder(folder)
-                depot.reach.flushed(folders)
+                make_folders(planned, depot.record, depot.reach.changes)
+                for folder in depot.reach.unflushed(planned):
+                    depot.reach.flush(folder)
                 ready.add(planned.parent)
             for place in candidates(depot.record, planned, checksums[0]):
                 transfer = Transfer(file, destination, planned)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from watcher.checksums import Hashing, Record
@@ -14,11 +14,16 @@ from watcher.platform import system
 from watcher.transfer.source import CHUNK, Moved
 
 
-def make_folders(place: ArchivePath, record: Record) -> list[str]:
+def make_folders(
+    place: ArchivePath, record: Record, changes: Callable[[Collection[str]], None]
+) -> None:
     """Make a place's folders below its fixed part.
 
-    Returns:
-        The folders that got a new name in them, to be flushed.
+    Args:
+        place: where a file is to go.
+        record: the destination's checksum record.
+        changes: told before they are made which folders get a new name in them, and so must be
+            flushed by whoever puts something below it.
 
     Raises:
         FileFault: one of them would take the name that the record needs, and so stop it for all
@@ -31,13 +36,13 @@ def make_folders(place: ArchivePath, record: Record) -> list[str]:
     while folder != place.fixed and not os.path.isdir(folder):
         missing.append(folder)
         folder = os.path.dirname(folder)
+    changes([os.path.dirname(folder) for folder in missing])
     for folder in reversed(missing):
         try:
             os.mkdir(folder)
         except FileExistsError:
             if not os.path.isdir(folder):
                 raise
-    return [os.path.dirname(folder) for folder in missing]
 
 
 def _refuse_reserved(place: ArchivePath, record: Record) -> None:

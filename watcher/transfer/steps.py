@@ -60,7 +60,7 @@ def prepare(batch: Batch, shipment: Shipment) -> None:
     place = shipment.place
     if place.parent not in batch.seen:
         batch.depot.reach.check(place)
-        batch.folders.update(make_folders(place, batch.depot.record))
+        make_folders(place, batch.depot.record, batch.depot.reach.changes)
         _enter(batch, place)
         batch.seen.add(place.parent)
 
@@ -189,11 +189,18 @@ def put_beside(batch: Batch) -> None:
 
 
 def flush_folders(batch: Batch) -> None:
-    """Make the new names durable."""
+    """Make the new names durable; what is below a folder where that fails has not arrived."""
     for folder in batch.folders:
-        system.flush_folder(folder)
+        try:
+            batch.depot.reach.flush(folder)
+        except OSError as error:
+            inside = os.path.join(folder, "")
+            for shipment in batch.shipments:
+                arrival = shipment.outcome
+                if isinstance(arrival, Arrival) and arrival.place.path.startswith(inside):
+                    shipment.outcome = error
+            batch.depot.reach.look()
         batch.moved(0)
-    batch.depot.reach.flushed(batch.folders)
 
 
 def put_on_record(batch: Batch) -> None:
