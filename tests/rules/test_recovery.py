@@ -69,6 +69,7 @@ KILLS = 10 if IS_WINE else 30
 """A life takes ten times as long to begin there."""
 
 
+@pytest.mark.timeout(300)  # so many lives, on a machine that others use too
 @pytest.mark.parametrize(("after_archiving", "kills"), [("remove", KILLS), ("keep", 6)])
 def test_R5_killed_at_random_instants_it_reaches_the_same_end(instrument, after_archiving, kills):
     """R5: one copy a destination, records exact, nothing of its own left behind."""
