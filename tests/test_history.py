@@ -140,8 +140,10 @@ def test_what_is_no_header_says_nothing(start):
     assert scan_of(start) is None
 
 
-def test_a_header_is_read_as_far_as_it_can_be():
-    broken = header(UID).replace(b"('motor',)", b"('mo").replace(b"scan_id: 7", b"scan_id: x")
+@pytest.mark.parametrize("motors", [b"('mo", b"{[]: 1}", b"-'x'", b"'\\ud800'"])
+def test_a_header_is_read_as_far_as_it_can_be(motors):
+    """R11: what a file says of its scan never keeps it from being archived."""
+    broken = header(UID).replace(b"('motor',)", motors).replace(b"scan_id: 7", b"scan_id: x")
     assert scan_of(broken) == Scan(UID, None, "scan", (), STAMP)
 
 

@@ -64,6 +64,6 @@ def _number(text: str) -> int | None:
 def _names(text: str) -> tuple[str, ...]:
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return ()
     return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
