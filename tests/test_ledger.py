@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import os
 import shutil
 import sqlite3
@@ -652,6 +653,15 @@ class TestTrouble:
         assert ear.levels == ["error"]
         ledger.record([receipt(file("fine.txt"))])
         assert (ledger.trouble, ledger.totals()) == ("", (0, 1))
+
+    def test_what_can_not_be_recorded_takes_nothing_with_it(self, ledger: Ledger, ear: Ear) -> None:
+        """R5: others' cycles and receipts wait for the same commit."""
+        ledger.admit([(file("waits.txt"), 1.0, CYCLES)])
+        ledger.admit([(file("wrong.txt"), math.nan, CYCLES)])
+        ledger.record([receipt(file("fine.txt"))])
+        assert ear.levels == ["error"]
+        assert set(ledger.recall([file("waits.txt")])) == {file("waits.txt").path}
+        assert (ledger.waiting(), len(list(ledger.history()))) == (1, 1)
 
 
 class TestPeek:

@@ -220,10 +220,16 @@ class Database:
 
     def _drain(self) -> None:
         """Write what waits: in trouble the first batch alone, to see whether it is over."""
-        connection = self._connected()
+        connection, is_one_wrong = self._connected(), False
         while self._late:
-            count = 1 if self.trouble else len(self._late)
-            self._commit(connection, self._late[:count])
+            count = 1 if self.trouble or is_one_wrong else len(self._late)
+            try:
+                self._commit(connection, self._late[:count])
+            except _IMPOSSIBLE as error:  # would fail again and again, and hold up all that follow
+                is_one_wrong = True
+                if count > 1:  # each alone, to see which it is
+                    continue
+                self._tell(Notice("error", f"the ledger can't hold some records: {error}"))
             del self._late[:count]
             if self.trouble:
                 self._trouble_ended()
@@ -235,8 +241,6 @@ class Database:
                 for sql, rows in (step for batch in batches for step in batch):
                     _run(connection, sql, rows)
             connection.execute("COMMIT")
-        except _IMPOSSIBLE as error:  # would fail again and again, and hold up all that follow
-            self._tell(Notice("error", f"the ledger can't hold {len(batches)} records: {error}"))
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
