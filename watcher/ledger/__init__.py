@@ -3,6 +3,7 @@
 book      what it is asked and told
 sql       the statements
 rows      from words to rows and back
+search    what a person asks of the history, as conditions
 database  the writing connection, and what can go wrong with its file
 peek      reading from another process, leaving no trace
 schema    the tables, and how an older ledger becomes one of today

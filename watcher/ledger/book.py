@@ -337,14 +337,6 @@ class Ledger:
         """Return the reason why a file stays behind."""
         return next(iter(self._store.read(sql.HELD, (key(source),), rows.held_of)), None)
 
-    def all_held(self, limit: int) -> list[HeldBack]:
-        """Return the files that stay behind, those that do so longest first."""
-        return self._store.read(sql.ALL_HELD, (limit,), rows.held_of)
-
-    def held_count(self) -> int:
-        """Count them."""
-        return self._one(sql.HELD_COUNT, (), 0)
-
     # Conflicts and totals
 
     def unseen_conflicts(self) -> int:

@@ -31,8 +31,6 @@ REMEMBER_CYCLE = "INSERT OR REPLACE INTO cycle (destination, name) VALUES (?, ?)
 HOLD = "INSERT OR REPLACE INTO held (source, since, words) VALUES (?, ?, ?)"
 RELEASE = "DELETE FROM held WHERE source IN ([[?]])"
 HELD = "SELECT source, since, words FROM held WHERE source = ?"
-ALL_HELD = "SELECT source, since, words FROM held ORDER BY since, source LIMIT ?"
-HELD_COUNT = "SELECT count(*) FROM held"
 
 # Receipts
 

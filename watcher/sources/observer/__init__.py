@@ -49,11 +49,6 @@ class Observer:
         self._is_running = False
 
     @property
-    def is_watching(self) -> bool:
-        """Whether every data root is watched in full, as far as can be told."""
-        return not self.trouble
-
-    @property
     def trouble(self) -> str:
         """Why not everything is watched, and what to do; empty if it is."""
         return "; ".join(root.trouble for root in self._roots if root.trouble)
