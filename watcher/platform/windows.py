@@ -28,12 +28,6 @@ _NAME_SURROGATE = 0x20000000
 """The bit of a reparse tag that says: this name stands for another (links, junctions)."""
 _NO_FILES = {0x80000023, 0x80000024, 0x80000025, 0x80000026}
 """Reparse tags of sockets, and of WSL's pipes and devices."""
-_NOT_OFFERED = {
-    api.ERROR_INVALID_FUNCTION,
-    api.ERROR_NOT_SUPPORTED,
-    api.ERROR_INVALID_PARAMETER,
-    api.ERROR_CALL_NOT_IMPLEMENTED,
-}
 _GONE = {api.ERROR_FILE_NOT_FOUND, api.ERROR_PATH_NOT_FOUND}
 _TO_END = api.DELETE | api.FILE_READ_ATTRIBUTES
 _SLICE = 0.5
@@ -266,7 +260,7 @@ class Windows:
             try:
                 api.delete(descriptor)
             except OSError as error:
-                if error.winerror not in _NOT_OFFERED:
+                if error.winerror not in api.NOT_OFFERED:
                     raise
                 _remove_renamed(descriptor, path)
 

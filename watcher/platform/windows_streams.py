@@ -15,12 +15,6 @@ _LONGEST = 260 + 36
 _KIND = ":$DATA"
 _NO_MORE = {38, api.ERROR_FILE_NOT_FOUND}
 """ERROR_HANDLE_EOF; what some file servers say instead."""
-_NOT_OFFERED = {
-    api.ERROR_INVALID_FUNCTION,
-    api.ERROR_NOT_SUPPORTED,
-    api.ERROR_INVALID_PARAMETER,
-    api.ERROR_CALL_NOT_IMPLEMENTED,
-}
 _NAMED_STREAMS = 0x00040000
 
 _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
@@ -50,7 +44,7 @@ def names(path: str) -> Iterator[str]:
     data = _FindStreamData()
     search = _kernel32.FindFirstStreamW(path, 0, ctypes.byref(data), 0)
     if search == _INVALID_HANDLE:
-        if ctypes.get_last_error() in _NO_MORE | _NOT_OFFERED:
+        if ctypes.get_last_error() in _NO_MORE | api.NOT_OFFERED:
             return
         raise api.last_error(path)
     try:
