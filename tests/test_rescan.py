@@ -91,7 +91,7 @@ def test_finds_every_finished_file_and_nothing_else(root: Path):
     walker = Walker(root)
     result = walker.walk()
     assert {file.path for file in walker.files} == expected
-    assert (result.finished, result.size, result.unfinished) == (5, 5, 1)
+    assert (result.finished, result.unfinished) == (5, 1)
     assert result.errors == ()
     nested = next(file for file in walker.files if file.path.endswith("nested.txt"))
     assert (nested.experiment, nested.scan_folder) == ("RB1", SCAN_FOLDER)
@@ -219,16 +219,6 @@ def test_stranded_files_are_listed_oldest_first(root: Path):
     assert result.stranded[3].size == 3
     if os.name != "nt":  # utime() is a touch too, where a change time tells of it
         assert Walker(root).walk().stranded_count == 0
-
-
-def test_the_oldest_finished_file_is_told(root: Path):
-    old, new = (root / "RB1" / SCAN_FOLDER / name for name in ("old", "new"))
-    for path, when in ((old, 1_000_000), (new, 2_000_000)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x")
-        os.utime(path, (when, when))
-        system.mark(str(path))
-    assert Walker(root).walk().oldest == 1_000_000
 
 
 # What is remembered

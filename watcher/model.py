@@ -257,10 +257,7 @@ class WalkResult:
     """What one rescan found."""
 
     finished: int = 0
-    """Finished files that are not archived yet: the backlog, as true as it gets."""
-    size: int = 0
-    oldest: float | None = None
-    """The modification time of the oldest of them."""
+    """Finished files; where sources are kept, those that are archived too."""
     unfinished: int = 0
     stranded: tuple[Stranded, ...] = ()
     """The first of the stranded files, oldest first."""

@@ -58,16 +58,16 @@ def _identity(stat: os.stat_result) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class ScanFolder:
     """Which scan folder the walk is in, and how deep."""
 
     experiment: str
     name: str
     prefix: str = ""
 
-    def deeper(self, name: str) -> Scan:
+    def deeper(self, name: str) -> ScanFolder:
         """Say where the walk is one folder further down."""
-        return Scan(self.experiment, self.name, f"{self.prefix}{name}{os.sep}")
+        return ScanFolder(self.experiment, self.name, f"{self.prefix}{name}{os.sep}")
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class _Level:
     """None while it is closed, because the walk is far below it."""
     name: str
     path: str
-    scan: Scan | None
+    scan: ScanFolder | None
     identity: tuple[int, int] = (0, 0)
     pending: list[tuple[str, Known]] = field(default_factory=list)
 
@@ -108,7 +108,7 @@ class Descent:
         self._counts = system.counts_folders(root)
         self._levels: list[_Level] = []
 
-    def walk(self, folder: Folder, path: str, known: Known, scan: Scan | None = None) -> None:
+    def walk(self, folder: Folder, path: str, known: Known, scan: ScanFolder | None = None) -> None:
         """Walk down from an open folder, which is closed in the end."""
         try:
             self._visit(folder, "", path, known, scan)
@@ -134,14 +134,16 @@ class Descent:
             return
         self._visit(deeper, name, path, known, self._scan_in(level, name, known))
 
-    def _scan_in(self, level: _Level, name: str, known: Known) -> Scan | None:
+    def _scan_in(self, level: _Level, name: str, known: Known) -> ScanFolder | None:
         if level.scan is not None:
             return level.scan.deeper(name)
         if known is _SCAN_FOLDER:
-            return Scan(below(self._root, level.path) or "", name)
+            return ScanFolder(below(self._root, level.path) or "", name)
         return None
 
-    def _visit(self, folder: Folder, name: str, path: str, known: Known, scan: Scan | None) -> None:
+    def _visit(
+        self, folder: Folder, name: str, path: str, known: Known, scan: ScanFolder | None
+    ) -> None:
         """Look at an open folder, and put it on the way if there is more below it."""
         level = _Level(folder, name, path, scan)
         self._levels.append(level)
@@ -211,7 +213,7 @@ class Descent:
     def _says_so(self, stat: os.stat_result) -> bool:
         return system.has_no_folder(stat) and stat.st_dev == self._levels[0].identity[0]
 
-    def _look_into(self, folder: Folder, path: str, scan: Scan) -> list[tuple[str, Known]]:
+    def _look_into(self, folder: Folder, path: str, scan: ScanFolder) -> list[tuple[str, Known]]:
         """Look at each file in a scan folder; return the folders in it."""
         inner = []
         findings, root = self._findings, self._root
@@ -268,7 +270,7 @@ class Descent:
         level.pending.clear()
 
 
-def scan_of(root: str, path: str) -> Scan | None:
+def scan_folder_of(root: str, path: str) -> ScanFolder | None:
     """Tell which scan folder a folder is or lies in."""
     place = scan_folder_in(root, os.path.join(path, "x"))
-    return Scan(place[0], place[1], place[2].removesuffix("x")) if place else None
+    return ScanFolder(place[0], place[1], place[2].removesuffix("x")) if place else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -42,8 +41,7 @@ class Findings:
         self._now = time.time()
         self._chunk: list[FinishedFile] = []
         self._due = 0.0
-        self._size = self._finished = self._stranded_count = 0
-        self._oldest: float = math.inf
+        self._finished = self._stranded_count = 0
         self._stranded: list[tuple[float, str, int]] = []
         self._errors: list[str] = []
         self._unlisted = 0
@@ -95,9 +93,6 @@ class Findings:
         if not chunk:
             return
         self._finished += len(chunk)
-        self._size += sum(file.fingerprint.size for file in chunk)
-        oldest = min(file.fingerprint.mtime_ns for file in chunk)
-        self._oldest = min(self._oldest, oldest)
         self._found(chunk)
 
     def result(self) -> WalkResult:
@@ -107,8 +102,6 @@ class Findings:
         stranded = sorted(self._stranded, reverse=True)
         return WalkResult(
             finished=self._finished,
-            size=self._size,
-            oldest=self._oldest / 1e9 if self._finished else None,
             unfinished=self.unfinished,
             stranded=tuple(Stranded(path, size, -age) for age, path, size in stranded),
             stranded_count=self._stranded_count,

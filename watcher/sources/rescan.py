@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from watcher.inspection import below
 from watcher.model import WalkResult
 from watcher.platform import system
-from watcher.sources.descent import SLICES, Descent, Known, Stopping, scan_of
+from watcher.sources.descent import SLICES, Descent, Known, Stopping, scan_folder_of
 from watcher.sources.findings import Findings, Found
 from watcher.sources.folders import descend, open_root
 
@@ -93,7 +93,9 @@ class Rescan:
             if not system.is_absent(error):  # gone already
                 findings.failed(path, error)
             return
-        self._descent(root, findings, stopping).walk(folder, path, Known(), scan_of(root, path))
+        self._descent(root, findings, stopping).walk(
+            folder, path, Known(), scan_folder_of(root, path)
+        )
 
     def _descent(self, root: str, findings: Findings, stopping: Stopping) -> Descent:
         return Descent(root, self._is_excluded, findings, stopping, self._turn)

@@ -134,7 +134,7 @@ def _walked(news: RescanEnded, before: Before, _now: float) -> Iterator[Line]:
 
 def _walk(walk: WalkResult) -> str:
     took = words.duration(walk.seconds)
-    return f"rescan of {walk.folders} folders in {took}: {walk.finished} finished files wait"
+    return f"rescan of {walk.folders} folders in {took}: {walk.finished} finished files"
 
 
 def _missed(news: HintsMissed, _before: Before, _now: float) -> Iterator[Line]:
