@@ -166,7 +166,7 @@ def _waits(
 
 def _held(held: HeldBack) -> Iterator[str]:
     where = f" from {held.destination}" if held.destination else ""
-    yield f"it is held back{where} since {_time(held.since)}: {held.reason}"
+    yield f"it is held back{where} since {words.dated(held.since)}: {held.reason}"
     if held.mend:
         yield held.mend
 
@@ -184,7 +184,7 @@ def _on_its_way(config: Config, missing: set[str]) -> Iterator[str]:
 
 def _decided(ledger: Ledger | None, source: str) -> Iterator[str]:
     for promised, actual, at in ledger.resolutions(source) if ledger else ():
-        yield f"accepted {_time(at)}: it is {actual}, its producer's checksum was {promised}"
+        yield f"accepted {words.dated(at)}: it is {actual}, its producer's checksum was {promised}"
 
 
 def _went(receipts: list[Receipt]) -> Iterator[str]:
@@ -193,14 +193,10 @@ def _went(receipts: list[Receipt]) -> Iterator[str]:
         conflict = ", beside another file of its name" if receipt.conflict else ""
         void = "; it is not there any more" if receipt.void else ""
         yield f"{receipt.destination}: {receipt.path}"
-        yield f"    {receipt.manner} {_time(receipt.archived_at)}, {took}{conflict}{void}"
+        yield f"    {receipt.manner} {words.dated(receipt.archived_at)}, {took}{conflict}{void}"
         yield f"    {receipt.checksum}"
         if proof := receipt.proof:
-            yield f"    read again {_time(proof.at)}: {proof.state}"
-
-
-def _time(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+            yield f"    read again {words.dated(proof.at)}: {proof.state}"
 
 
 def _keeps(config: Config) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv as csv_module
 import itertools
-import json as json_module
 import os
 import sys
 import time
@@ -15,6 +14,7 @@ import typer
 
 from watcher.cli.moments import moment
 from watcher.cli.options import ConfigFile, Json
+from watcher.cli.printing import Array, say
 
 if TYPE_CHECKING:
     from watcher.ledger import Ledger
@@ -65,7 +65,10 @@ def history(
     with ledger_of(load(config)) as ledger:
         found = ledger.history(wanted, limit) if ledger else iter(())
         if json:
-            _print_json(_rows(found, ledger))
+            array = Array()
+            for row in _rows(found, ledger):
+                array.add(row)
+            array.end()
         elif csv:
             _print_csv(_rows(found, ledger))
         else:
@@ -105,15 +108,6 @@ def _row(receipt: Receipt, scan: Scan | None) -> dict[str, Any]:
     }
 
 
-def _print_json(rows: Iterable[dict[str, Any]]) -> None:
-    """Print an array as it comes, a line an object; all ASCII."""
-    start = "["
-    for row in rows:
-        print(f"{start}{json_module.dumps(row)}", end="")
-        start = ",\n "
-    print("[]" if start == "[" else "]")
-
-
 def _print_csv(rows: Iterable[dict[str, Any]]) -> None:
     """Print a table; what is no text in a name is escaped."""
     from watcher.views.words import visible
@@ -129,22 +123,15 @@ def _print_csv(rows: Iterable[dict[str, Any]]) -> None:
         writer.writerow(cells)
 
 
-def _when(moment: float) -> str:
-    from watcher.views.words import iso
-
-    return iso(moment)[:19].replace("T", " ")
-
-
 def _print_lines(found: Iterable[Receipt], limit: int | None) -> None:
-    from watcher.cli.printing import say
     from watcher.views import words
 
     count = 0
     for count, receipt in enumerate(found, start=1):  # noqa: B007 - counted beyond the loop
-        when = _when(receipt.archived_at)
+        when = words.dated(receipt.archived_at)
         gone = ", gone since" if receipt.void else ""
         proof = receipt.proof
-        again = f", read again {_when(proof.at)}: {proof.state}" if proof else ""
+        again = f", read again {words.dated(proof.at)}: {proof.state}" if proof else ""
         kept = ", beside another of its name" if receipt.conflict else ""
         took = words.duration(receipt.seconds)
         size = words.size(receipt.fingerprint.size)

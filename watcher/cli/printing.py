@@ -1,8 +1,10 @@
-"""Printing lines that hold names: whatever a name holds, a line stays one line."""
+"""Printing what holds names: whatever a name holds, a line stays one line."""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Mapping
 
 from watcher.views.words import visible
 
@@ -12,3 +14,20 @@ def say(line: str) -> None:
     if sys.stdout is not None:
         encoding = sys.stdout.encoding or "ascii"
         print(visible(line).encode(encoding, "backslashreplace").decode(encoding))
+
+
+class Array:
+    """A JSON array that is printed as it grows, a line an object; all ASCII."""
+
+    def __init__(self) -> None:
+        """Begin with nothing printed."""
+        self._start = "["
+
+    def add(self, row: Mapping[str, object]) -> None:
+        """Print an object."""
+        print(f"{self._start}{json.dumps(row)}", end="")
+        self._start = ",\n "
+
+    def end(self) -> None:
+        """Print the end."""
+        print("[]" if self._start == "[" else "]")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json as json_module
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,8 @@ import typer
 from watcher.cli import moments
 from watcher.cli.exits import Exit
 from watcher.cli.options import ConfigFile, Json
-from watcher.cli.printing import say
+from watcher.cli.printing import Array, say
+from watcher.cli.progress import is_terminal
 
 if TYPE_CHECKING:
     from watcher.verification import Finding, Tally
@@ -58,40 +58,25 @@ def verify(
         moments.share(sample) if sample else None,
     )
     tally, started = Tally(), time.monotonic()
-    show = _Printer(json=json)
+    array = Array()
     findings = findings_of(load(config), asked, tally)
     with _bar(tally) as look:
         try:
             for finding in findings:
-                show.one(finding)
+                if json:
+                    array.add(_row(finding))
+                elif finding.state.is_fault:
+                    say(_line(finding))
                 look()
         except KeyboardInterrupt:
             tally.interrupted = True
         finally:
             findings.close()
-    show.end()
+    if json:
+        array.end()
     for line in _summary(tally, time.monotonic() - started):
         _tell(line, json=json)
     return Exit.DONE if tally.is_clean else Exit.LEFT_BEHIND
-
-
-class _Printer:
-    """Prints what is wrong, a line each; for programs all of it, as an array that grows."""
-
-    def __init__(self, *, json: bool) -> None:
-        self._json = json
-        self._start = "["
-
-    def one(self, finding: Finding) -> None:
-        if self._json:
-            print(f"{self._start}{json_module.dumps(_row(finding))}", end="")
-            self._start = ",\n "
-        elif finding.state.is_fault:
-            say(_line(finding))
-
-    def end(self) -> None:
-        if self._json:
-            print("[]" if self._start == "[" else "]")
 
 
 def _row(finding: Finding) -> dict[str, Any]:
@@ -147,7 +132,7 @@ def _tell(line: str, *, json: bool) -> None:
 @contextlib.contextmanager
 def _bar(tally: Tally) -> Iterator[Callable[[], None]]:
     """Show bytes and the time left on a terminal."""
-    if sys.stderr is None or not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield lambda: None
         return
     tally.is_shown = True

@@ -109,9 +109,9 @@ def size(number: float) -> str:
     return f"{number:,.0f} {UNITS[-1]}"
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
+def count(number: int, noun: str) -> str:
     """Say how many: `1 file`, `1,284 files`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def clock(moment: float, now: float) -> str:
@@ -124,6 +124,11 @@ def clock(moment: float, now: float) -> str:
 def exactly(moment: float) -> str:
     """Say at which second of the day."""
     return f"{_local(moment):%H:%M:%S}"
+
+
+def dated(moment: float) -> str:
+    """Say at which second of which day."""
+    return plainly(iso(moment))
 
 
 def iso(moment: float) -> str:
