@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from watcher.activity import Notice
 from watcher.checksums import Entry, record_for
-from watcher.config import Config
+from watcher.config import Config, DestinationConfig
 from watcher.destination import PartNames, Template
 from watcher.ledger import Ledger
 from watcher.model import ArchivePath
@@ -54,35 +54,35 @@ def depots_of(
             yield Entry(place, receipt.checksums)
 
     depots = {}
-    ground = ground_of(config)
+    ground, checksums = ground_of(config), config.checksums
     for wanted in config.destinations:
         template = Template.parse(wanted.path, config.instrument)
-        roots = [system.native(root) for root in config.data_roots]
-        below = next((r for r in roots if template.fixed.startswith(r + os.sep)), None)
-        reach = Reach(
-            template,
-            parts,
-            cycle=config.cycle,
-            marker=wanted.marker,
-            below_root=below,
-            is_watched=ground.leads_in,
-        )
-        checksums = config.checksums
-        record = record_for(
-            checksums.record,
-            checksums.algorithms,
-            parts.new,
-            warn,
-            functools.partial(recorded, wanted.name),
-        )
+        of_this = functools.partial(recorded, wanted.name)
         depots[wanted.name] = Depot(
             wanted.name,
             template,
-            reach,
-            record,
+            _reach_of(config, wanted, template, ground, parts),
+            record_for(checksums.record, checksums.algorithms, parts.new, warn, of_this),
             checksums.algorithms,
             parts,
             wanted.cleaned_by_others,
             ledger.accepted if ledger else accepts_none,
         )
     return depots
+
+
+def _reach_of(
+    config: Config,
+    wanted: DestinationConfig,
+    template: Template,
+    ground: Ground,
+    parts: PartNames,
+) -> Reach:
+    return Reach(
+        template,
+        parts,
+        cycle=config.cycle,
+        marker=wanted.marker,
+        below_root=next((r for r in ground.roots if template.fixed.startswith(r + os.sep)), None),
+        is_watched=ground.leads_in,
+    )
