@@ -156,13 +156,20 @@ def test_the_last_word_says_that_it_ended(tmp_path: Path) -> None:
     assert "archive      was online since" in text
 
 
-def test_a_folder_that_can_not_be_written_is_remembered_not_raised(tmp_path: Path) -> None:
-    file = status.StatusFile(str(tmp_path / "gone" / "status.json"))
-    assert not file.write(scenes.calm())
-    assert file.error
+def test_a_folder_that_can_not_be_written_is_told_once_not_raised(tmp_path: Path) -> None:
+    """R11: whoever looks from another console would wonder."""
+    told: list[str] = []
+    file = status.StatusFile(str(tmp_path / "gone" / "status.json"), told.append)
+    for _ in range(2):
+        assert not file.write(scenes.calm(), last=True)
+    (reason,) = told
+    assert reason.startswith("the status can't be written to ")
     (tmp_path / "gone").mkdir()
     assert file.write(scenes.calm(), last=True)
-    assert not file.error
+    (tmp_path / "gone" / "status.json").unlink()
+    (tmp_path / "gone").rmdir()
+    assert not file.write(scenes.calm(), last=True)
+    assert told == [reason, reason]
 
 
 @pytest.mark.parametrize(

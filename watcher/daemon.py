@@ -178,7 +178,7 @@ class Watcher:
 
     def _make_monitor(self) -> None:
         config = self._config
-        self._status = StatusFile(os.path.join(config.state_dir, STATUS_NAME))
+        self._status = StatusFile(os.path.join(config.state_dir, STATUS_NAME), self._warn)
         self._outlet = self._outlet_of(config)
         looks = (
             Stalls(self._pulses, self._gates, config.retry.stalled_after).look,
@@ -298,10 +298,11 @@ class Watcher:
             return None
         from watcher.views.metrics import Outlet  # noqa: PLC0415
 
-        def on_trouble(text: str) -> None:
-            self.activity.tell(Notice("warning", text, "files are archived all the same"))
+        return Outlet(lambda: self.activity.snapshot, wanted.textfile, wanted.http, self._warn)
 
-        return Outlet(lambda: self.activity.snapshot, wanted.textfile, wanted.http, on_trouble)
+    def _warn(self, text: str) -> None:
+        """Tell what keeps others from seeing how everything is."""
+        self.activity.tell(Notice("warning", text, "files are archived all the same"))
 
     def _write(self) -> bool:
         """Tell other processes how everything is; returns whether there is more to tell."""

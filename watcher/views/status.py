@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -186,13 +186,19 @@ def _rescan(snapshot: Snapshot) -> Status:
 class StatusFile:
     """The file that tells other processes what this one does."""
 
-    def __init__(self, path: str) -> None:
-        """Write to `path`, in a folder that exists."""
+    def __init__(self, path: str, on_trouble: Callable[[str], None] = lambda _text: None) -> None:
+        """Write to `path`, in a folder that exists.
+
+        Args:
+            path: the file.
+            on_trouble: told why it can't be written, when that is new.
+
+        """
         self._path = path
+        self._on_trouble = on_trouble
+        self._trouble = ""
         self._written: Snapshot | None = None
         self._written_at = -HEARTBEAT
-        self.error = ""
-        """Why it could not be written the last time; empty if it could."""
 
     def write(self, snapshot: Snapshot, *, last: bool = False) -> bool:
         """Write if it is time; never raises, for nothing waits for this file.
@@ -211,9 +217,13 @@ class StatusFile:
         try:
             _replace(self._path, status_of(snapshot, time.time(), running=not last))
         except OSError as error:
-            self._written, self.error = None, str(error)
+            self._written = None
+            trouble = f"the status can't be written to {self._path}: {error.strerror}"
+            if trouble != self._trouble:
+                self._on_trouble(trouble)
+            self._trouble = trouble
             return False
-        self.error = ""
+        self._trouble = ""
         return True
 
     def shows(self, snapshot: Snapshot) -> bool:
