@@ -13,6 +13,7 @@ import pytest
 from tests.harness import PROJECT, Instrument
 from tests.platforms import on_posix, on_windows
 from watcher import startup
+from watcher.errors import WatcherError
 from watcher.startup import Command
 from watcher.startup.windows import split
 from watcher.startup.xdg import Autostart
@@ -82,7 +83,7 @@ def test_an_entry_that_can_not_be_read_is_written_anew(tmp_path: Path) -> None:
     path = Path(startup.kind().path(False))
     path.parent.mkdir(parents=True)
     path.write_bytes(b"nonsense")
-    with pytest.raises(startup.WatcherError, match="can't be read"):
+    with pytest.raises(WatcherError, match="can't be read"):
         startup.read(False)
     assert startup.install(command(tmp_path), False)
     assert startup.read(False)

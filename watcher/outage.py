@@ -28,11 +28,13 @@ from watcher.model import DestinationState
 class Fault(enum.Enum):
     """What kind of trouble an error means."""
 
-    OUTAGE = "can't be reached"
-    FULL = "is full"
-    DENIED = "denies access"
-    BUSY = "is in use by another program"
-    UNKNOWN = "failed"
+    OUTAGE = enum.auto()
+    """It can't be reached."""
+    FULL = enum.auto()
+    DENIED = enum.auto()
+    BUSY = enum.auto()
+    """Another program has it open."""
+    UNKNOWN = enum.auto()
 
 
 _WINERRORS = {

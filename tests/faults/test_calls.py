@@ -33,7 +33,7 @@ def plain(stage):
 
 
 def single(stage):
-    """One file, as the issue of one kill a call asks."""
+    """One file."""
     stage.finish()
     stage.unfinished("later.txt")
 

@@ -2,14 +2,13 @@
 
 from watcher.checksums.algorithms import Hashing, is_known, known
 from watcher.checksums.manifest import Manifest
-from watcher.checksums.record import Entry, Kind, Nothing, Record, record_for
+from watcher.checksums.record import Entry, Kind, Record, record_for
 
 __all__ = [
     "Entry",
     "Hashing",
     "Kind",
     "Manifest",
-    "Nothing",
     "Record",
     "is_known",
     "known",

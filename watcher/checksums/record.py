@@ -12,7 +12,7 @@ from watcher.checksums.sidecar import Sidecar
 from watcher.checksums.stream import Stream
 from watcher.model import ArchivePath, Checksum
 
-__all__ = ["Entry", "Kind", "Nothing", "Record", "record_for"]
+__all__ = ["Entry", "Kind", "Record", "record_for"]
 
 
 class Kind(enum.StrEnum):

@@ -18,10 +18,11 @@ def init(
     Example: watcher init watcher.yaml
     """
     from watcher.config import commented
+    from watcher.platform import system
 
     try:
         with open(file, "x", encoding="utf-8", newline="\n") as target:
-            target.write(commented(os.name == "nt"))
+            target.write(commented(system.name == "windows"))
     except FileExistsError as error:
         raise ConfigurationError(
             "is there already and is not overwritten", path=file, mend="name another file"

@@ -20,7 +20,6 @@ from watcher.startup.xdg import Autostart
 __all__ = [
     "Command",
     "Kind",
-    "WatcherError",
     "command_for",
     "install",
     "kind",
