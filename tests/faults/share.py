@@ -259,7 +259,8 @@ class Share:
 
     def end(self) -> None:
         """Abort all that hangs, then unmount."""
-        abort(self._number)
+        if self._process.poll() is None:  # else another mount may have its number
+            abort(self._number)
         self.unmount()
         self._process.kill()
         self._process.wait(10)

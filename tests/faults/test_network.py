@@ -68,7 +68,7 @@ class SshShare:
         return self._sshfs.poll() is not None
 
     def detach(self):
-        if self._number is not None:
+        if self._sshfs is not None and not self.is_gone():  # else another mount may have its number
             shares.abort(self._number)
         subprocess.run(["umount", "-l", self.mount], check=False, capture_output=True)
         if self._sshfs is not None:
