@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PROJECT, Instrument
+from tests.harness import IS_WINE, PROJECT, Instrument
 from tests.terminals import on_terminal
 from watcher.cli.app import COMMANDS
 
@@ -151,7 +151,9 @@ def test_the_dashboard_ends_with_a_summary_and_the_terminal_as_it_was(
 
 def test_the_demo_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     """In the middle an outage; no terminal, so it logs lines."""
-    done = watcher("demo", "--seconds", "3", TMPDIR=str(tmp_path), TEMP=str(tmp_path))
+    done = watcher(
+        "demo", "--seconds", "12" if IS_WINE else "3", TMPDIR=str(tmp_path), TEMP=str(tmp_path)
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "archive is offline" in done.stdout
     assert "archive is online again" in done.stdout

@@ -100,6 +100,7 @@ def test_R9_a_data_root_that_appears_later_is_watched(instrument):
     assert time.monotonic() - began < INTERVAL + TRANSFER
     instrument.wait_until(lambda: instrument.status()["archived"] == 20)
     shutil.rmtree(late)
+    instrument.wait_until(lambda: not late.exists())  # Windows: once the watcher has let it go
     beside(instrument, "Late/RB2").parent.rename(late)
     instrument.wait_until(lambda: not files_of(late), INTERVAL + TRANSFER)
     instrument.wait_until(lambda: instrument.status()["archived"] == 40)

@@ -128,12 +128,14 @@ class Worker(threading.Thread):
         self.files = files
         self.options = options
         self.total = Outcome()
+        self.done = 0
 
     def run(self) -> None:
         """Take files until there are none."""
         with kept_running(self.prefix), contextlib.suppress(queue.Empty):
             while True:
                 self.total.add(self.test(self.files.get_nowait()))
+                self.done += 1
 
     def test(self, file: Path) -> Outcome:
         """Run one file's tests; print what is wrong with them."""
@@ -171,12 +173,18 @@ class Worker(threading.Thread):
 @contextlib.contextmanager
 def kept_running(prefix: Path) -> Iterator[None]:
     """Keep one Windows running between two programs, and end all that is left in it."""
+    end_all(prefix)  # an earlier run that was ended itself may have left it
     run_quietly(SERVER, "--persistent", prefix=prefix)
     try:
         yield
     finally:
-        with contextlib.suppress(subprocess.CalledProcessError):
-            run_quietly(SERVER, "--kill", prefix=prefix)
+        end_all(prefix)
+
+
+def end_all(prefix: Path) -> None:
+    """End what runs in a Windows, if anything does."""
+    with contextlib.suppress(subprocess.CalledProcessError):
+        run_quietly(SERVER, "--kill", prefix=prefix)
 
 
 @contextlib.contextmanager
@@ -229,6 +237,7 @@ def test_all(arguments: list[str]) -> int:
     files: queue.Queue[Path] = queue.Queue()
     for file in files_in(places or [str(PROJECT / "tests")]):
         files.put(file)
+    count = files.qsize()
     began, total = time.monotonic(), Outcome()
     workers = [Worker(number, files, options) for number in range(min(WORKERS, files.qsize()))]
     for worker in workers:
@@ -236,6 +245,7 @@ def test_all(arguments: list[str]) -> int:
     for worker in workers:
         worker.join()
         total.add(worker.total)
+    total.failed += count - sum(worker.done for worker in workers)
     print_skipped(total)
     print(f"=== Windows: {total} in {time.monotonic() - began:.2f}s ===", flush=True)
     return 1 if total.failed else 0
