@@ -169,6 +169,16 @@ def test_a_line_whose_file_is_still_on_its_way_is_pending(archived):
     assert found["pending"] == ["coming.txt"]
 
 
+def test_a_file_that_waits_for_a_person_is_pending_though_its_checksum_file_is_there(archived):
+    """R2: it was never archived, so it can't be missing."""
+    archived.finish("RB1/bluesky_scans/bad.txt", b"1 2 3\n")
+    archived.finish("RB1/bluesky_scans/bad.txt.sha256", b"%s *bad.txt\n" % (b"0" * 64))
+    assert archived.run("rescan").returncode == 1
+    assert archived.archived("RB1", "bad.txt.sha256").exists()
+    code, found = verified(archived)
+    assert (code, found.get("pending"), found.get("missing")) == (0, ["bad.txt"], None)
+
+
 def test_a_deleted_manifest_is_rebuilt_with_the_next_file_and_it_is_said(archived):
     manifest = archived.archived("RB1", "checksums.sha256")
     before = set(manifest.read_bytes().splitlines())

@@ -123,9 +123,7 @@ class Shelves:
         for name in level.lines.keys() - there - level.recorded:
             path, checksum = os.path.join(level.folder, name), level.lines[name]
             if not os.path.lexists(path):
-                copy = self._copy(path, checksum)
-                waits = bool(copy.source) and os.path.lexists(system.native(copy.source))
-                yield Finding(copy, State.PENDING if waits else State.MISSING, time.time())
+                yield self._gone(path, checksum)
 
     def _present(
         self, folder: str, entries: Sequence[os.DirEntry[str]], levels: Sequence[_Level]
@@ -144,7 +142,13 @@ class Shelves:
         for name in beside.keys() - {entry.name for entry in entries}:
             path = os.path.join(folder, name)
             if not _is_known(path, levels):
-                yield Finding(self._copy(path, beside[name]), State.MISSING, time.time())
+                yield self._gone(path, beside[name])
+
+    def _gone(self, path: str, checksum: Checksum) -> Finding:
+        """Tell what never came, or was archived by a life of which nothing is known, from loss."""
+        copy = self._copy(path, checksum)
+        waits = bool(copy.source) and os.path.lexists(system.native(copy.source))
+        return Finding(copy, State.PENDING if waits else State.MISSING, time.time())
 
     def _checksum(self, path: str, levels: Sequence[_Level]) -> Checksum | None:
         for level in reversed(levels):
