@@ -21,8 +21,9 @@ from watcher.model import FinishedFile
 from watcher.platform import system
 from watcher.reach import Reach
 from watcher.sources import intake as rooms
+from watcher.sources.cycles import CycleReader
 from watcher.sources.ground import Ground
-from watcher.sources.intake import CycleReader, Intake
+from watcher.sources.intake import Intake
 
 SCANS = "bluesky_scans"
 

@@ -43,7 +43,8 @@ from watcher.model import WalkResult
 from watcher.monitor import Monitor
 from watcher.outage import Gate, Patience, Pulses, Stalls
 from watcher.settling import Settling
-from watcher.sources.intake import CycleReader, Intake
+from watcher.sources.cycles import CycleReader
+from watcher.sources.intake import Intake
 from watcher.sources.observer import Observer
 from watcher.sources.rescan import Rescan
 from watcher.sources.rounds import Rounds
