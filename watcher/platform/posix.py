@@ -13,10 +13,11 @@ import signal
 import stat as st
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from watcher.errors import SourceBusy, SourceChanged
+from watcher.platform import posix_folders
 
 assert sys.platform != "win32"
 
@@ -27,7 +28,6 @@ _NO_SUCH_FLAG = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 _WRITE_AND_WAIT = 7
 """SYNC_FILE_RANGE_WAIT_BEFORE, WRITE and WAIT_AFTER."""
 _MARKED = 0o444
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 _KEEPS_TIMES = frozenset(
@@ -39,6 +39,8 @@ _COUNTS_FOLDERS = frozenset(b"ext2 ext3 ext4 ramfs tmpfs xfs".split())
 in it; ext4 gives up counting at one, not at two."""
 _NO_FOLDER_INSIDE = 2
 _MOUNTS = "/proc/self/mounts"
+
+_folders = posix_folders.Folders()
 
 
 def _file_system(path: str) -> bytes:
@@ -289,7 +291,7 @@ class Posix:
 
     def flush_folder(self, path: str) -> None:
         """Flush the names in a folder; some network file systems have no such thing."""
-        descriptor = _open_folder(path)
+        descriptor = posix_folders.open_folder(path)
         try:
             os.fsync(descriptor)
         except OSError as error:
@@ -328,96 +330,6 @@ class Posix:
             if not is_same(os.stat(new, dir_fd=destination, follow_symlinks=False)):
                 _move(new, name, destination, folder)
                 raise SourceChanged("was replaced while it was moved", path=path)
-
-
-def _open_folder(path: str) -> int:
-    """Open a folder that may be reached through links, as a destination's may."""
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-def _let_go(folder: int) -> None:
-    """Close a folder's descriptor; an error says nothing of what is in it, and it is closed."""
-    with contextlib.suppress(OSError):
-        os.close(folder)
-
-
-def _walk_down(root: str, folder: str) -> int:
-    """Open a folder below `root` segment by segment, so that no link can lead elsewhere."""
-    descriptor = _open_folder(root)
-    try:
-        relative = os.path.relpath(folder, root)
-        for segment in [] if relative == os.curdir else relative.split(os.sep):
-            if segment == os.pardir:
-                raise OSError(errno.ELOOP, "leads out of the data root", folder)
-            deeper = os.open(segment, _FOLDER, dir_fd=descriptor)
-            _let_go(descriptor)
-            descriptor = deeper
-    except BaseException:
-        _let_go(descriptor)
-        raise
-    return descriptor
-
-
-class _Folder:
-    """An open folder's descriptor, for a `with` statement."""
-
-    __slots__ = ("_descriptor", "_is_kept")
-
-    def __init__(self, descriptor: int, *, is_kept: bool) -> None:
-        self._descriptor = descriptor
-        self._is_kept = is_kept
-
-    def __enter__(self) -> int:
-        return self._descriptor
-
-    def __exit__(self, *_: object) -> None:
-        if not self._is_kept:
-            _let_go(self._descriptor)
-
-
-class _Folders(threading.local):
-    """The folders that a thread holds open on its way to sources, if it wants them kept."""
-
-    def __init__(self) -> None:
-        self._open: dict[tuple[str, str], int] | None = None
-
-    @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
-        """Keep what is opened until the end, but not too many."""
-        if self._open is not None:
-            yield
-            return
-        self._open = {}
-        try:
-            yield
-        finally:
-            self._close()
-            self._open = None
-
-    def below(self, root: str, folder: str) -> _Folder:
-        """Give a folder below `root`, which no link led to."""
-        return self._given((root, folder), lambda: _walk_down(root, folder))
-
-    def at(self, folder: str) -> _Folder:
-        """Give a folder that may be reached through links."""
-        return self._given(("", folder), lambda: _open_folder(folder))
-
-    def _given(self, key: tuple[str, str], opened: Callable[[], int]) -> _Folder:
-        if self._open is None:
-            return _Folder(opened(), is_kept=False)
-        descriptor = self._open.pop(key) if key in self._open else opened()
-        self._open[key] = descriptor  # the last now: the first is the one used longest ago
-        self._close(_KEPT)
-        return _Folder(descriptor, is_kept=True)
-
-    def _close(self, but: int = 0) -> None:
-        while self._open and len(self._open) > but:
-            _let_go(self._open.pop(next(iter(self._open))))
-
-
-_folders = _Folders()
-_KEPT = 64
-"""Folders that a thread keeps open at the most."""
 
 
 def _refuse_writers(descriptor: int, path: str) -> None:
