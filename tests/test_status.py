@@ -241,6 +241,8 @@ def test_where_nobody_has_run_yet_that_is_said(tmp_path: Path) -> None:
         told = json.loads(instrument.run("status", "--json").stdout)
         assert (told["running"], told["pid"]) == (False, None)
         assert told["health"]["text"] in said
+        assert re.search(r"^archive +not known$", said, re.MULTILINE)
+        assert "version" not in said
 
 
 @pytest.mark.posix

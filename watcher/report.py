@@ -11,6 +11,7 @@ from watcher.config import Config
 from watcher.lock import is_running
 from watcher.platform import system
 from watcher.views import status as status_view
+from watcher.views.standing import NOT_KNOWN
 
 
 def status(config: Config) -> dict[str, Any] | None:
@@ -25,7 +26,7 @@ def status(config: Config) -> dict[str, Any] | None:
 def nothing(config: Config) -> dict[str, Any]:
     """Return a status, with all its keys, where there is nothing to read."""
     now, running = time.time(), is_running(config.state_dir)
-    unknown = DestinationView(since=now, error="not known")
+    unknown = DestinationView(since=now, error=NOT_KNOWN)
     empty = Snapshot(destinations={d.name: unknown for d in config.destinations})
     told = status_view.status_of(empty, now, running=running)
     told = {**told, "pid": None, "instrument": config.instrument}

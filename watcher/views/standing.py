@@ -19,6 +19,8 @@ Row = tuple[str, str, str]
 """A label, what there is to say, and its style."""
 SHOWN = 5
 """How many of each kind are named."""
+NOT_KNOWN = "not known"
+"""What a destination's error says where nobody has ever looked."""
 
 
 def oldest_for(status: Mapping[str, Any], now: float) -> float:
@@ -99,7 +101,8 @@ def _item(label: str, name: str, reason: str, mend: str) -> Iterator[Row]:
 
 
 def _running(status: Mapping[str, Any], now: float) -> str:
-    who = f"{status['instrument']}, version {status['version']}"
+    version = f", version {status['version']}" if status["version"] else ""
+    who = f"{status['instrument']}{version}"
     if not status["running"]:
         return f"not running ({who})"
     up = words.about(now - words.moment(status.get("started_at")))
@@ -109,6 +112,8 @@ def _running(status: Mapping[str, Any], now: float) -> str:
 
 
 def _destination_line(destination: Mapping[str, Any], *, is_now: bool) -> tuple[str, str]:
+    if destination["error"] == NOT_KNOWN:
+        return NOT_KNOWN, ""
     line = f"{destination['state']} since {words.plainly(destination['since'])}"
     for more in (destination["error"], destination["mend"]):
         line += f"; {more}" if more else ""
