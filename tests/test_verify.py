@@ -244,3 +244,10 @@ def test_what_only_looks_starts_without_the_parts_that_watch(archived, command):
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "watcher.ledger" in imported or command == "status"
     assert not imported & {"watchdog", "watcher.daemon", "rich.console", "watcher.cli.run"}
+
+
+def test_what_is_no_destination_is_wrong_usage(tmp_path):
+    with Instrument(tmp_path) as made:
+        done = made.run("verify", "--destination", "nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "found 'nowhere', expected one of archive, cache" in done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,6 +51,8 @@ def verify(
     from watcher.verification import Asked, Tally
     from watcher.verification import verify as findings_of
 
+    loaded = load(config)
+    _refuse_unknown(destination, [one.name for one in loaded.destinations])
     asked = Asked(
         destination,
         experiment,
@@ -59,7 +61,7 @@ def verify(
     )
     tally, started = Tally(), time.monotonic()
     array = Array()
-    findings = findings_of(load(config), asked, tally)
+    findings = findings_of(loaded, asked, tally)
     with _bar(tally) as look:
         try:
             for finding in findings:
@@ -77,6 +79,13 @@ def verify(
     for line in _summary(tally, time.monotonic() - started):
         _tell(line, json=json)
     return Exit.DONE if tally.is_clean else Exit.LEFT_BEHIND
+
+
+def _refuse_unknown(destination: str | None, names: Sequence[str]) -> None:
+    if destination not in {None, *names}:
+        raise typer.BadParameter(
+            f"--destination: found {destination!r}, expected one of {', '.join(names)}"
+        )
 
 
 def _row(finding: Finding) -> dict[str, Any]:

@@ -65,14 +65,7 @@ def verify(config: Config, asked: Asked, tally: Tally) -> Generator[Finding, Non
         asked: which copies.
         tally: filled as it goes on.
 
-    Raises:
-        WatcherError: there is no destination of that name.
-
     """
-    names = [destination.name for destination in config.destinations]
-    if asked.destination not in {None, *names}:
-        mend = f"one of: {', '.join(names)}"
-        raise WatcherError(f"there is no destination {asked.destination}", mend=mend)
     ledger = _ledger(config, tally)
     try:
         parts = PartNames("", "")
