@@ -12,7 +12,7 @@ from tests.harness import Instrument
 from tests.rules.evidence import SCANS, away, check_with_coreutils, files_of
 
 LIBRARY = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), "")
-pytestmark = pytest.mark.skipif(not LIBRARY, reason="needs faketime")
+pytestmark = pytest.mark.skipif(os.name == "nt" or not LIBRARY, reason="needs Linux and faketime")
 JUMPS = {
     "an hour back": -3600.0,
     "a day on": 86400.0,
