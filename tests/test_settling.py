@@ -221,6 +221,18 @@ def test_a_source_folder_that_became_a_link_is_not_followed(scene, tmp_path, mov
     assert (tmp_path / "elsewhere" / "scan.txt").exists()
 
 
+@on_posix
+def test_a_source_folder_that_is_moved_while_a_destination_is_slow_is_left_alone(scene, tmp_path):
+    """R1: the folder that was read is not the one that lies there now."""
+    file = scene.ground.finished()
+    entry = scene.entry(file, (), "cache")
+    folder, elsewhere = Path(file.path).parent, tmp_path / "elsewhere"
+    with faulty(flush_file={1: after(lambda _path: folder.rename(elsewhere))}):
+        why(scene.settle(entry))
+    assert (elsewhere / "scan.txt").exists()
+    assert scene.cache.files() == {}
+
+
 # Renaming
 
 

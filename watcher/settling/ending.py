@@ -69,13 +69,12 @@ class Settling:
                     results[entry] = Unsettled(_waits_for(subject))
             entries = [entry for entry in vouching if entry not in results]
         looks: Looks = {}
-        with system.folders_kept():
-            while entries:
-                with self._turn.taken():
-                    outcomes, moves = self._planning.plan(entries, looks)
-                self._flush_sources(moves, outcomes)
-                results.update(self._settle(outcomes, moves))
-                entries = [entry for entry in entries if entry not in results]
+        while entries:
+            with self._turn.taken(), system.folders_kept():
+                outcomes, moves = self._planning.plan(entries, looks)
+            self._flush_sources(moves, outcomes)
+            results.update(self._settle(outcomes, moves))
+            entries = [entry for entry in entries if entry not in results]
         return results
 
     def _flush_sources(self, moves: Moves, outcomes: Outcomes) -> None:
@@ -93,7 +92,8 @@ class Settling:
     ) -> dict[Entry, tuple[Receipt, ...] | Unsettled]:
         """Announce, rename or remove, and make the announced receipts valid."""
         receipts = self._announce(moves, outcomes)
-        with self._turn.taken():
+        # Kept anew: a record may have been slow to write, and folders be others by now (R1).
+        with self._turn.taken(), system.folders_kept():
             for entry in [e for e, unsettled in outcomes.items() if unsettled is None]:
                 with Kept(outcomes, entry):
                     self._finish(entry, moves.get(entry))

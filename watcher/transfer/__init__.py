@@ -81,8 +81,7 @@ def carry(
     parts = [os.path.join(t.place.parent, depot.parts.new()) for t in transfers]
     batch = Batch(depot, moved, [Shipment(t, p) for t, p in zip(transfers, parts, strict=True)])
     try:
-        with system.folders_kept():
-            _take_all_steps(batch, turn or Turn(), before_publishing)
+        _take_all_steps(batch, turn or Turn(), before_publishing)
     finally:
         for shipment in batch.shipments:
             batch.put_away(shipment)
@@ -90,7 +89,7 @@ def carry(
 
 
 def _take_all_steps(batch: Batch, turn: Turn, before_publishing: Callable[[], None]) -> None:
-    with turn.taken():
+    with turn.taken(), system.folders_kept():
         batch.one_by_one(steps.ask_producer)
         batch.one_by_one(steps.adopt)
         batch.one_by_one(steps.prepare)
