@@ -19,7 +19,7 @@ from watcher.outage import Fault, Gate, Patience, Pulses, Stopped, fault_of, wor
 class Share:
     """A gate before a destination that is there or not, as the test says; counts who asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, initial: float = 0.05, maximum: float = 0.4) -> None:
         self.error: Exception | None = None
         self.probes = 0
         self.opened = self.closed = 0
@@ -27,7 +27,7 @@ class Share:
         self.news: list[News] = []
         activity = Activity()
         activity.listen(self.news.append)
-        patience = Patience(0.05, 0.4, self.stop)
+        patience = Patience(initial, maximum, self.stop)
         self.gate = Gate("archive", self.probe, patience, activity, self.open, self.close)
         self.threads: list[threading.Thread] = []
 
@@ -86,13 +86,12 @@ def test_one_probes_for_all_who_wait(share: Share):
 
 def test_stopping_ends_every_wait_at_once():
     """R8: an outage doesn't delay stopping."""
-    share = Share()
+    share = Share(300.0, 600.0)
     share.error = OSError(errno.EHOSTUNREACH, "no route")
     through = share.waiting(4)
-    wait_until(lambda: share.probes >= 4)
-    probes, began = share.probes, time.monotonic()
-    share.end()
-    assert time.monotonic() - began < 0.3
+    wait_until(lambda: share.states == [DestinationState.OFFLINE])
+    probes = share.probes
+    share.end()  # joins them, for far less than they would wait
     assert through == [False] * 4
     assert share.probes == probes
 
@@ -159,7 +158,7 @@ def test_what_hangs_is_told_from_what_moves():
         wait_until(lambda: pulses.stillness()["a"] > 0.1)
         beat()
         still = pulses.stillness()
-        assert still["b"] < 0.1 < still["a"]
+        assert still["b"] < still["a"]
     assert pulses.stillness() == {}
 
 
