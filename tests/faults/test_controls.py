@@ -55,17 +55,6 @@ def same_parts(crew, arena, seed):
     return sorted(names[0] & names[1])
 
 
-def open_writer(crew, arena, seed):
-    """Keep a source open for writing."""
-    with Stage(crew, arena, seed=seed) as stage:
-        path = stage.finish()
-        path.chmod(0o644)
-        with open(path, "ab"):
-            path.chmod(0o444)
-            run = stage.rescan()
-        return [] if "open for writing" in run.output else ["its writer was not noticed"]
-
-
 def outside(crew, arena, seed):
     """Move a source's folder out of the data root, and leave a link to it behind."""
     moment = ("share", "stat", r"/scan\.txt$")
