@@ -19,9 +19,10 @@ One flow, left to right; a room (a module or a package) knows only what stands b
     wiring       from the configuration to destinations and data roots
     lock         one watcher a state folder
     config       YAML to frozen models; no room below sees them
-    sources      observer (hints), rescan (the walk) and its rounds, intake (both become a backlog)
+    sources      observer (hints), rescan (the walk) and its rounds, intake (both become a backlog),
+                 vanished (what leaves it without being archived)
     worker       a lane of threads for each destination: take, transfer, receipt
-    views        dashboard, log, status: printers of one snapshot
+    views        dashboard, log, status, check, metrics: printers of one snapshot
     startup      starting at log-on
     tally        how much there is to do, counted where it is on record
     settling     the end of a file: all receipts in, source moved into place or removed
@@ -36,7 +37,7 @@ One flow, left to right; a room (a module or a package) knows only what stands b
     destination  where a file goes: templates, cycles, conflict names
     checksums    algorithms and records
     header       what a scan's text file says of its scan
-    platform     the only rooms that ask which system this is
+    platform     what each system does its own way
     errors       what an operator reads
     model        the words of the contract as frozen types
 """

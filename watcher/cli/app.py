@@ -16,7 +16,7 @@ from watcher.platform import system
 
 COMMANDS = (
     *("run", "rescan", "status", "check", "why", "history", "verify", "resolve"),
-    *("doctor", "startup", "init", "demo"),
+    *("doctor", "init", "demo", "startup"),
 )
 """In the order in which `--help` shows them; each is a module of its own."""
 
