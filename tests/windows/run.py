@@ -1,7 +1,9 @@
 """Runs the tests with Windows' own CPython under Wine: `run.py [files, folders, pytest's options]`.
 
 Each file of tests has a process of its own, so that one that hangs takes no other with it; several
-run at a time, each in a Windows of its own. At the end it tells what was skipped, and why.
+run at a time, each in a Windows of its own. What has a deadline can miss it on a busy computer, so
+a file that failed is run once more, alone: what fails twice has failed. At the end it tells what
+was skipped, and why.
 
 With `--python` first, the arguments go to that Python instead. Ends with its exit code.
 """
@@ -43,6 +45,8 @@ LIMIT = 300
 """Seconds that a single test may take: each program that it starts takes a second or more."""
 LIMIT_OF_FILE = 1500
 """Seconds after which a file of tests is ended that pytest itself could not end."""
+BAD_LUCK = 8
+"""Files that may fail by bad luck at the most; more are not looked at again."""
 FIRST = ("test_instrument", "rules/", "test_daemon", "test_transfer")
 """What takes longest begins first."""
 
@@ -127,15 +131,14 @@ class Worker(threading.Thread):
         self.prefix = make_prefix(number)
         self.files = files
         self.options = options
-        self.total = Outcome()
-        self.done = 0
+        self.outcomes: dict[Path, Outcome] = {}
 
     def run(self) -> None:
         """Take files until there are none."""
         with kept_running(self.prefix), contextlib.suppress(queue.Empty):
             while True:
-                self.total.add(self.test(self.files.get_nowait()))
-                self.done += 1
+                file = self.files.get_nowait()
+                self.outcomes[file] = self.test(file)
 
     def test(self, file: Path) -> Outcome:
         """Run one file's tests; print what is wrong with them."""
@@ -230,22 +233,33 @@ def print_skipped(total: Outcome) -> None:
             print(*(f"           {test}" for why, test in total.skipped if why == reason), sep="\n")
 
 
-def test_all(arguments: list[str]) -> int:
-    """Run all tests, print the sum, return the exit code."""
-    places = [word for word in arguments if not word.startswith("-") and Path(word).exists()]
-    options = [word for word in arguments if word not in places]
-    files: queue.Queue[Path] = queue.Queue()
-    for file in files_in(places or [str(PROJECT / "tests")]):
-        files.put(file)
-    count = files.qsize()
-    began, total = time.monotonic(), Outcome()
-    workers = [Worker(number, files, options) for number in range(min(WORKERS, files.qsize()))]
+def run_files(files: list[Path], options: list[str], at_once: int) -> dict[Path, Outcome]:
+    """Run files of tests; one that nobody came to counts as a failure."""
+    waiting: queue.Queue[Path] = queue.Queue()
+    for file in files:
+        waiting.put(file)
+    workers = [Worker(number, waiting, options) for number in range(min(at_once, len(files)))]
+    outcomes = {file: Outcome(failed=1) for file in files}
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-        total.add(worker.total)
-    total.failed += count - sum(worker.done for worker in workers)
+        outcomes |= worker.outcomes
+    return outcomes
+
+
+def test_all(arguments: list[str]) -> int:
+    """Run all tests, print the sum, return the exit code."""
+    places = [word for word in arguments if not word.startswith("-") and Path(word).exists()]
+    options = [word for word in arguments if word not in places]
+    began, total = time.monotonic(), Outcome()
+    outcomes = run_files(files_in(places or [str(PROJECT / "tests")]), options, WORKERS)
+    failed = [file for file, outcome in outcomes.items() if outcome.failed]
+    if 0 < len(failed) <= BAD_LUCK:
+        print("once more, alone:", *(file.name for file in failed), flush=True)
+        outcomes |= run_files(failed, options, 1)
+    for outcome in outcomes.values():
+        total.add(outcome)
     print_skipped(total)
     print(f"=== Windows: {total} in {time.monotonic() - began:.2f}s ===", flush=True)
     return 1 if total.failed else 0
