@@ -174,6 +174,37 @@ def test_R8_a_hang_holds_up_nobody_else(running, share, op):
     )
 
 
+@pytest.mark.parametrize("op", ["write", "fsync", "read"])
+def test_R8_many_threads_of_one_copy_that_hang_hold_up_nobody(running, share, op):
+    """R8, R5: those that copy a batch together, and those that follow a large copy."""
+    running.start()
+    running.finish("RB1/bluesky_scans/before.txt", b"before")
+    running.wait_until(lambda: running.archived("RB1", "before.txt").exists())
+    share.break_(op, "hang", times=-1)
+    names = [f"RB2/bluesky_scans/{number}.bin" for number in range(40)]
+    for name in names:
+        running.finish(name, name.encode() * 8000)
+    running.finish("RB3/bluesky_scans/large.bin", b"large" * (8 << 20))
+    running.wait_until(lambda: share.struck)
+    running.wait_until(lambda: running.cached("RB3", "large.bin").exists())
+    running.wait_until(lambda: _state(running) == "stalled", STALLED + 10)
+    running.watcher.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    wait_until(lambda: not running.status()["running"], 15)
+    assert time.monotonic() - began <= 10
+    share.restore()  # a process with a thread in a dead share can't be reaped before
+    running.stop(15)
+    running.start()
+    running.wait_until(lambda: running.status()["backlog"] == 0, 30)
+    for name in names:
+        copy = running.archived("RB2", name.rpartition("/")[2])
+        assert copy.read_bytes() == name.encode() * 8000
+    assert running.archived("RB3", "large.bin").read_bytes() == b"large" * (8 << 20)
+    running.stop()
+    assert not leftovers(running)
+    assert not [n for n in files_of(share.backing) if ".watcher-" in n]
+
+
 def _state(instrument):
     status = json.loads((instrument.state / "status.json").read_text())
     return status["destinations"]["archive"]["state"]
