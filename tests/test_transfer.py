@@ -849,3 +849,19 @@ def test_a_large_copy_that_cannot_be_read_back_leaves_nothing(ground, store, siz
     if open_before:
         assert len(os.listdir("/proc/self/fd")) == open_before
     arrived(*store.carry(file))
+
+
+@on_posix
+def test_a_large_copy_without_threads_to_follow_it_leaves_nothing(ground, store):
+    """R12: it is tried again and again, and each time would cost a descriptor."""
+    file = ground.finished(content=bytes(WINDOW + 1))
+    before = threading.active_count(), len(os.listdir("/dev/fd"))
+    threading.stack_size(1 << 46)  # more than there is
+    try:
+        with pytest.raises(RuntimeError, match="start new thread"):
+            store.carry(file)
+    finally:
+        threading.stack_size(0)
+    assert (threading.active_count(), len(os.listdir("/dev/fd"))) == before
+    assert store.files() == {}
+    arrived(*store.carry(file))

@@ -43,10 +43,15 @@ class Trail:
         self._is_whole = False
         self._is_ended = False
         self._error: OSError | None = None
-        bodies = (self._flush_on, self._read_on)
-        self._threads = [threading.Thread(target=b, name="trail", daemon=True) for b in bodies]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        try:
+            for body in (self._flush_on, self._read_on):
+                thread = threading.Thread(target=body, name="trail", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        except RuntimeError:  # there are no more; it is tried again, and must leave nothing here
+            self.end()
+            raise
 
     def written(self, size: int) -> None:
         """Say how many bytes have been written so far."""
