@@ -101,7 +101,11 @@ def test_R5_killed_at_random_instants_it_reaches_the_same_end(instrument, after_
     assert ledger_rows(instrument, "SELECT count(*) FROM file") == [(FILES,)]
 
 
-SETTLED = "SELECT source FROM file WHERE settled"
+SETTLED = """
+    SELECT source FROM file JOIN receipt ON receipt.file = file.id
+    WHERE state = 1 AND source NOT IN (SELECT source FROM waiting)
+    GROUP BY file.id HAVING count(*) = 2
+"""
 RECEIPTS = """
 SELECT destination, count(*) FROM receipt WHERE state = 1 AND conflict = 0
 GROUP BY destination ORDER BY destination

@@ -176,7 +176,7 @@ class Ledger:
         are gone.
         """
         keys = _keys(sources)
-        settled = (sql.FULFIL, sql.SETTLED, sql.FORGET, sql.RELEASE)
+        settled = (sql.FULFIL, sql.FORGET, sql.RELEASE)
         self._store.write(
             *_steps(receipts, rows.VALID), *((statement, keys) for statement in settled)
         )
@@ -337,7 +337,7 @@ class Ledger:
         """Return the reason why a file stays behind."""
         return next(iter(self._store.read(sql.HELD, (key(source),), rows.held_of)), None)
 
-    # Conflicts and totals
+    # Conflicts
 
     def unseen_conflicts(self) -> int:
         """Count the copies that had to take a conflict name and that nobody has marked as seen."""
@@ -352,10 +352,6 @@ class Ledger:
         count = self._one(sql.UNSEEN_OF, (key(source),), 0)
         self._store.write((sql.SEEN, [(key(source),)]))
         return count
-
-    def totals(self) -> tuple[int, int]:
-        """Count the files that were settled, and the receipts ever given."""
-        return self._one(sql.SETTLED_COUNT, (), 0), self._one(sql.RECEIPT_COUNT, (), 0)
 
     def _one(self, statement: str, arguments: Sequence[object], default: T) -> T:
         """Return the one value that a query finds."""

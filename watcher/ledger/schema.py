@@ -29,16 +29,14 @@ MIGRATIONS: tuple[str, ...] = (
         words TEXT NOT NULL
     ) WITHOUT ROWID;
 
-    -- One row a version of a file that was ever copied anywhere; settled once all have it.
+    -- One row a version of a file that was ever copied anywhere.
     CREATE TABLE file (
         id INTEGER PRIMARY KEY,
         source BLOB NOT NULL,
         fingerprint TEXT NOT NULL,
         experiment BLOB NOT NULL,
-        settled INTEGER NOT NULL DEFAULT 0,
         UNIQUE (source, fingerprint)
     );
-    CREATE INDEX file_settled ON file (settled) WHERE settled;
 
     -- The experiments' folders at the destinations, each written once.
     CREATE TABLE folder (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE);

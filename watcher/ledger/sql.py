@@ -60,11 +60,6 @@ FULFIL = """
     UPDATE receipt SET state = 1
     WHERE state = 0 AND file IN (SELECT id FROM file WHERE source IN ([[?]]))
 """
-SETTLED = """
-    UPDATE file SET settled = 1 WHERE source IN ([[?]]) AND id = (
-        SELECT version.id FROM file AS version JOIN receipt ON receipt.file = version.id
-        WHERE version.source = file.source AND state = 1 ORDER BY archived_at DESC LIMIT 1)
-"""
 # A pending one first, which becomes 3 and is then deleted: it never was; else the newest valid one.
 VOID = """
     UPDATE receipt SET state = CASE state WHEN 0 THEN 3 ELSE 2 END WHERE id = (
@@ -199,7 +194,7 @@ NAMES_BELOW = """
     WHERE folder.path = ? AND destination = ? AND state = 1
 """
 
-# Conflicts and totals
+# Conflicts
 
 UNSEEN_CONFLICTS = "SELECT count(*) FROM receipt WHERE conflict = 1 AND state = 1"
 LAST_UNSEEN = f"{RECEIPTS} WHERE conflict = 1 AND state = 1 ORDER BY receipt.id DESC LIMIT ?"
@@ -211,8 +206,9 @@ SEEN = """
     UPDATE receipt SET conflict = 2
     WHERE conflict = 1 AND file IN (SELECT id FROM file WHERE source = ?)
 """
-SETTLED_COUNT = "SELECT count(*) FROM file WHERE settled"
-RECEIPT_COUNT = "SELECT count(*) FROM receipt WHERE state > 0"
+
+# Of the ledger itself, and of destinations
+
 LAST_MOUNT = "SELECT value FROM meta WHERE key = 'mount ' || ?"
 REMEMBER_MOUNT = "INSERT OR REPLACE INTO meta (key, value) VALUES ('mount ' || ?, ?)"
 BORN = "SELECT value FROM meta WHERE key = 'born'"
