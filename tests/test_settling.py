@@ -286,6 +286,25 @@ def test_another_volume_after_all_is_told(scene):
     assert scene.cache.lines() == {"scan.txt": digest_of(TEXT)}
 
 
+def test_a_source_that_cannot_be_flushed_is_copied_instead(scene, caplog):
+    """R2: flushing it again would say that all is well."""
+    file = scene.ground.finished()
+    other = scene.ground.finished("other.txt")
+    entries = [scene.half(file), scene.half(other)]
+
+    def fault(real, path):
+        return fails(errno.EIO)(real, path) if path == file.path else real(path)
+
+    with faulty(flush_file={ALWAYS: fault}):
+        outcomes = scene.settling().settle(entries)
+    assert not isinstance(outcomes[entries[1]], Unsettled)
+    outcome = outcomes[entries[0]]
+    assert outcome.cannot_rename
+    assert outcome.destination == "cache"
+    assert os.path.exists(file.path)
+    assert "scan.txt can't be flushed" in caplog.text
+
+
 def test_the_same_content_in_place_is_adopted(scene):
     """R5: then the source is removed, not moved."""
     put(scene.cache.home() / "scan.txt", TEXT)

@@ -201,11 +201,17 @@ def _waits_for(subject: str) -> FileFault:
 
 
 def _flushed(entry: Entry) -> bool | Unsettled:
-    """Flush a source; tells whether the system can, or why it failed."""
+    """Flush a source; tells whether the system can.
+
+    After an error it is never flushed again, for that would only say that nothing waits any more:
+    it is copied, and the copy compared with what the others got.
+    """
+    path = entry.file.path
     try:
-        return system.flush_file(entry.file.path)
+        return system.flush_file(path)
     except OSError as error:
-        return Unsettled(error, entry.renamed_into)
+        logger.warning("%s can't be flushed, so it is copied: %s", system.plain(path), error)
+        return Unsettled(NotImplementedError("it can't be flushed"), entry.renamed_into)
 
 
 def _is_version(path: str, fingerprint: Fingerprint) -> bool:
