@@ -19,6 +19,7 @@ from watcher.errors import CopyDiffers, DestinationDown, FileFault, SourceBusy, 
 from watcher.model import Arrival, Manner
 from watcher.platform import system
 from watcher.transfer import carry, make_folders
+from watcher.transfer.crew import CREW
 from watcher.transfer.source import CHUNK
 from watcher.transfer.trail import WINDOW
 
@@ -789,6 +790,45 @@ def test_streams_travel_with_the_file_where_they_are_kept(ground, store):
         for name, content in STREAMS.items():
             assert system.read_stream(str(store.home() / "scan.txt"), name) == content
     assert sorted(store.lines()) == ["scan.txt"]
+
+
+# Slow and dying destinations
+
+
+def test_where_each_call_takes_long_several_are_under_way(ground, store):
+    """R8: on a share a batch takes a round trip for some files together, not for each."""
+    files = [ground.finished(f"{n}.txt", b"%d" % n) for n in range(40)]
+    slow, together = threading.Event(), threading.Barrier(2)
+
+    def late(real, *arguments):
+        slow.wait(0.005)  # a share's answer
+        return real(*arguments)
+
+    def met(real, *arguments):
+        together.wait(10.0)  # nobody comes if each waits for the one before
+        return real(*arguments)
+
+    tried = dict.fromkeys(range(1, 17), late)
+    with faulty(close_part={**tried, 19: met, 20: met}):
+        arrived(*store.carry(*files))
+    assert len(store.files()) == len(files)
+
+
+def test_a_destination_that_dies_is_not_asked_for_each_file(ground, store):
+    """R8: each call to a dead share may take a minute: a batch of them must not take hours."""
+    files = [ground.finished(f"{n}.txt", b"%d" % n) for n in range(200)]
+
+    def dying(real, *arguments):
+        with contextlib.suppress(OSError):
+            store.folder.rename(store.folder.with_name("gone"))
+        raise OSError(errno.EIO, "dead")
+
+    with faulty(flush_part={ALWAYS: dying}) as calls, pytest.raises(DestinationDown):
+        store.carry(*files)
+    assert calls["flush_part"] <= CREW
+    store.folder.with_name("gone").rename(store.folder)
+    arrived(*store.carry(*files))
+    assert not list(store.folder.rglob(".watcher-*"))
 
 
 # Large files

@@ -90,20 +90,20 @@ def carry(
 
 def _take_all_steps(batch: Batch, turn: Turn, before_publishing: Callable[[], None]) -> None:
     with turn.taken(), system.folders_kept():
-        batch.one_by_one(steps.ask_producer)
-        batch.one_by_one(steps.adopt)
-        batch.one_by_one(steps.prepare)
+        batch.in_turn(steps.ask_producer)
+        batch.in_turn(steps.adopt)
+        batch.in_turn(steps.prepare)
         batch.by_size(steps.copy)
-        batch.one_by_one(steps.begin_to_flush)
+        batch.in_turn(steps.begin_to_flush)
     batch.together(steps.flush)
     with turn.taken():
-        batch.one_by_one(steps.close)
-        batch.one_by_one(steps.begin_to_read_back)
+        batch.in_turn(steps.close)
+        batch.in_turn(steps.begin_to_read_back)
         batch.by_size(steps.read_back)
     batch.look_again()
     before_publishing()
     with turn.taken():
-        batch.one_by_one(steps.publish)
+        batch.in_turn(steps.publish)
         steps.put_beside(batch)
     steps.flush_folders(batch)
     steps.put_on_record(batch)

@@ -13,11 +13,12 @@ from watcher.destination import PartNames, Template
 from watcher.errors import DestinationDown, FileFault
 from watcher.model import ArchivePath, Arrival, Checksum, FinishedFile, Manner, Scan, Transfer
 from watcher.reach import Reach
-from watcher.transfer.crew import at_once
+from watcher.transfer.crew import at_once, in_turn
 from watcher.transfer.producer import Accepts, Promise, accepts_none
 from watcher.transfer.source import Moved
 from watcher.transfer.trail import Trail
 
+_UNTRIED = Exception("not tried yet")
 _WORTH_THREADS = 64 << 10
 """Bytes of a file from which it is read and hashed mostly without the interpreter."""
 
@@ -86,6 +87,8 @@ class Batch:
     """Folders that are known to exist."""
     beside: dict[str, frozenset[str]] = field(default_factory=dict)
     """What may be producers' checksum files, by the sources' folder."""
+    _is_doubtful: bool = False
+    """Whether an error may be the destination's own: nothing is begun until that is known."""
 
     def look_again(self) -> None:
         """Make sure that what was copied into is no bare folder that a mount hid (R2).
@@ -95,9 +98,9 @@ class Batch:
         if any(shipment.outcome is None for shipment in self.shipments):
             self.depot.reach.look()
 
-    def one_by_one(self, step: Step) -> None:
-        """Take each file that is under way one step on."""
-        self._concluded(step, map)
+    def in_turn(self, step: Step) -> None:
+        """Take each file that is under way one step on; several at a time where that takes long."""
+        self._concluded(step, in_turn)
 
     def together(self, step: Step) -> None:
         """Do so for several at a time: the step waits for the disk."""
@@ -107,26 +110,40 @@ class Batch:
         """Do so for several at a time if they are large enough: the step reads and hashes them."""
         sizes = [s.file.fingerprint.size for s in self.shipments if s.outcome is None]
         is_worth_it = sizes and sum(sizes) >= _WORTH_THREADS * len(sizes)
-        self._concluded(step, at_once if is_worth_it else map)
+        self._concluded(step, at_once if is_worth_it else in_turn)
 
     def _concluded(self, step: Step, each: _Each) -> None:
         """Drop the files that fail, unless the destination is down: that ends the whole batch."""
         under_way = [shipment for shipment in self.shipments if shipment.outcome is None]
-        errors = each(functools.partial(self._attempted, step), under_way)
-        for shipment, error in zip(under_way, errors, strict=True):
-            if error is not None:
-                shipment.outcome = error
-                self.put_away(shipment)  # at once: others may need the room that it takes
-                if not isinstance(error, FileFault):
-                    self.depot.reach.look()
+        while under_way:
+            untried = []
+            errors = each(functools.partial(self._attempted, step), under_way)
+            for shipment, error in zip(under_way, errors, strict=True):
+                if error is _UNTRIED:
+                    untried.append(shipment)
+                elif error is not None:
+                    self._failed(shipment, error)
+            under_way = untried
 
     def _attempted(self, step: Step, shipment: Shipment) -> Exception | None:
+        if self._is_doubtful:  # each further call may take as long as a share takes to be given up
+            return _UNTRIED
         try:
             step(self, shipment)
-        except (FileFault, OSError, NotImplementedError, DestinationDown) as error:
+        except FileFault as error:
+            return error
+        except (OSError, NotImplementedError, DestinationDown) as error:
+            self._is_doubtful = True
             return error
         self.moved(0)
         return None
+
+    def _failed(self, shipment: Shipment, error: Exception) -> None:
+        shipment.outcome = error
+        self.put_away(shipment)  # at once: others may need the room that it takes
+        if not isinstance(error, FileFault):
+            self.depot.reach.look()
+            self._is_doubtful = False
 
     def put_away(self, shipment: Shipment) -> None:
         """Leave no part behind; the next start sweeps what is left by a crash."""
