@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager
 
 from watcher.errors import SourceBusy, SourceChanged
 from watcher.platform import posix_folders
+from watcher.platform.protocol import System
 
 assert sys.platform != "win32"
 
@@ -89,7 +90,7 @@ def _move(old: str, new: str, old_folder: int | None = None, new_folder: int | N
     os.unlink(old, dir_fd=old_folder)
 
 
-class Posix:
+class Posix(System):
     """Linux and its kin, behind `watcher.platform.System`."""
 
     name = "posix"
@@ -261,16 +262,6 @@ class Posix:
     def close_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
         """Close; nothing is left to be set."""
         os.close(descriptor)
-
-    def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
-        """Prepare, flush, close."""
-        try:
-            self.prepare_part(descriptor, times_ns)
-            self.flush_part(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self.close_part(descriptor, path, times_ns)
 
     def mark(self, path: str) -> None:
         """Readable by all, writable by none, as the producer marks its files."""

@@ -156,6 +156,13 @@ class System(Protocol):
 
     def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
         """Do these three, one after the other; it is closed even on an error."""
+        try:
+            self.prepare_part(descriptor, times_ns)
+            self.flush_part(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.close_part(descriptor, path, times_ns)
 
     def mark(self, path: str) -> None:
         """Set the read-only mark (and, on Windows, show a file that was hidden as a part)."""

@@ -17,6 +17,7 @@ from watcher.errors import SourceBusy, SourceChanged
 from watcher.model import PART, REMOVING
 from watcher.platform import windows_api as api
 from watcher.platform import windows_console, windows_streams
+from watcher.platform.protocol import System
 
 assert sys.platform == "win32"
 
@@ -35,7 +36,7 @@ _SLICE = 0.5
 _LOCAL_FILE_SYSTEMS = {"NTFS", "ReFS"}
 
 
-class Windows:
+class Windows(System):
     """Windows, behind `watcher.platform.System`."""
 
     name = "windows"
@@ -214,16 +215,6 @@ class Windows:
         finally:
             os.close(descriptor)
         self.mark(path)
-
-    def finish_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
-        """Prepare, flush, close."""
-        try:
-            self.prepare_part(descriptor, times_ns)
-            self.flush_part(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self.close_part(descriptor, path, times_ns)
 
     def mark(self, path: str) -> None:
         """Set read-only and clear hidden in one step."""
