@@ -27,7 +27,6 @@ from watcher.transfer.places import (
 )
 from watcher.transfer.producer import Accepts, accepts_none, vouched, vouches_for
 from watcher.transfer.source import Moved, hash_source, is_still
-from watcher.transfer.steps import entry_of
 from watcher.transfer.turn import Turn
 
 __all__ = [
@@ -38,7 +37,6 @@ __all__ = [
     "at_once",
     "candidates",
     "carry",
-    "entry_of",
     "hash_copy",
     "hash_source",
     "holds",
