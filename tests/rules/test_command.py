@@ -166,4 +166,4 @@ def test_a_killed_watcher_leaves_no_lock(instrument):
     status = instrument.status()
     assert status["running"] is False
     instrument.start()
-    stopped(instrument)
+    assert instrument.status()["running"] is True
