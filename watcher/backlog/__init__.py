@@ -210,9 +210,9 @@ class Backlog:
 
     def opened(self, lane: str) -> None:
         """Make all entries of a lane that wait for a later time ready now: it can be used again."""
-        self._down.discard(lane)
         for name in (lane, SETTLING):
             with self._lock:
+                self._down.discard(lane)
                 queues = self._lanes[name]
                 queues.later = [(0.0, number, entry) for _, number, entry in queues.later]
                 heapq.heapify(queues.later)

@@ -18,7 +18,7 @@ from watcher.model import ArchivePath, Arrival, Fingerprint, Manner, Receipt
 from watcher.outage import Pulses
 from watcher.platform import system
 from watcher.settling.outcome import At, Kept, Outcomes, Unsettled, receipt_for
-from watcher.settling.planning import Looks, Moves, Planning
+from watcher.settling.planning import Looks, Moves, Planning, unwatched
 from watcher.transfer import Depot, Turn, at_once, hash_copy, is_still, vouches_for
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class Settling:
         try:
             with At(depot.name, self._pulses):
                 if system.is_plain_file(os.lstat(path)):
-                    checksums = hash_copy(path, depot.algorithms, _nothing)
+                    checksums = hash_copy(path, depot.algorithms, unwatched)
                     depot.record.write([Line(place, checksums)])
         except Unsettled as error:  # mostly: there is nothing, and the file comes again
             logger.debug("the line of %r is left as it is: %s", receipt.path, error)
@@ -220,7 +220,3 @@ def _is_version(path: str, fingerprint: Fingerprint) -> bool:
         return fingerprint.is_of(os.lstat(path))
     except OSError:
         return False
-
-
-def _nothing(_size: int) -> None:
-    """Progress that nobody watches."""

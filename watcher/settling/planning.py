@@ -123,7 +123,7 @@ class Planning:
                 transfer = Transfer(file, destination, planned)
                 if not is_taken(place):
                     return transfer.received(place, checksums, Manner.RENAMED)
-                if holds(place, file, checksums, _nothing):
+                if holds(place, file, checksums, unwatched):
                     keep_as_ours(place)
                     system.flush_folder(place.parent)
                     return transfer.received(place, checksums, Manner.ADOPTED)
@@ -133,7 +133,7 @@ class Planning:
         for receipt in entry.receipts.values():
             if [checksum.algorithm for checksum in receipt.checksums] == list(depot.algorithms):
                 return receipt.checksums
-        return vouched(entry.file, depot.algorithms, depot.accepts, _nothing)
+        return vouched(entry.file, depot.algorithms, depot.accepts, unwatched)
 
 
 def _look_at_source(file: FinishedFile) -> None:
@@ -148,5 +148,5 @@ def _look_at_source(file: FinishedFile) -> None:
     raise Unsettled(SourceChanged("is not the file that was archived", path=file.path))
 
 
-def _nothing(_size: int) -> None:
+def unwatched(_size: int) -> None:
     """Progress that nobody watches."""
