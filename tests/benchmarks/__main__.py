@@ -69,16 +69,19 @@ def read_arguments() -> argparse.Namespace:
     return chosen
 
 
-def measure_all(chosen: argparse.Namespace, folder: Path) -> list[Row]:
-    rows = []
+def measure_all(chosen: argparse.Namespace, folder: Path) -> Iterator[Row]:
+    """Yield what is measured as it comes; what fails is told, and the others go on."""
     for name in chosen.names or BENCHMARKS:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         place = folder / name
         wanted = {field.name for field in fields(Options)} - {"folder"}
         options = Options(place, **{key: vars(chosen)[key] for key in wanted})
         place.mkdir()
-        rows += list(BENCHMARKS[name](options))
-    return rows
+        try:
+            yield from BENCHMARKS[name](options)
+        except Exception as error:  # noqa: BLE001
+            print(f"{name} failed: {error!r:.2000}", file=sys.stderr, flush=True)
+            yield Row(f"{name} failed", float("nan"), "")
 
 
 def show(rows: list[Row], about: Mapping[str, object]) -> None:
@@ -94,17 +97,23 @@ def show(rows: list[Row], about: Mapping[str, object]) -> None:
     console.print(table)
 
 
+def keep(rows: list[Row], about: Mapping[str, object], output: Path) -> None:
+    kept = {"watcher": watcher.__version__, "machine": about, "rows": [r.as_json() for r in rows]}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     chosen = read_arguments()
     if chosen.folder:
         chosen.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench", dir=chosen.folder) as folder:
         about = machine(Path(folder))
-        rows = measure_all(chosen, Path(folder))
+        rows: list[Row] = []
+        for row in measure_all(chosen, Path(folder)):
+            rows.append(row)
+            keep(rows, about, chosen.output)
     show(rows, about)
-    kept = {"watcher": watcher.__version__, "machine": about, "rows": [r.as_json() for r in rows]}
-    chosen.output.parent.mkdir(parents=True, exist_ok=True)
-    chosen.output.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     print(f"written to {chosen.output}")
 
 

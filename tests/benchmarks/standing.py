@@ -26,9 +26,9 @@ _HISTORY = (
     """,
     """
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :files)
-    INSERT INTO file (source, fingerprint, experiment, settled, stamp)
+    INSERT INTO file (source, fingerprint, experiment)
     SELECT CAST('/data/RB' || (i % 200) || '/bluesky_scans/' || i AS BLOB),
-           '4096 ' || (1600000000000000000 + i) || ' ' || i, CAST('RB' || (i % 200) AS BLOB), 1, ''
+           '4096:' || (1600000000000000000 + i) || ':' || i, CAST('RB' || (i % 200) AS BLOB)
     FROM n
     """,
     """
@@ -57,7 +57,7 @@ def measure(options: Options) -> Iterator[Row]:
 
 def write_history(state: Path, receipts: int) -> None:
     """Make a ledger that has seen much."""
-    state.mkdir()
+    state.mkdir(parents=True)
     path = state / "ledger.sqlite"
     Ledger.open(str(path), lambda _: None).close()
     with closing(sqlite3.connect(path)) as connection, connection:
