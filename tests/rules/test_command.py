@@ -166,4 +166,14 @@ def test_a_killed_watcher_leaves_no_lock(instrument):
     status = instrument.status()
     assert status["running"] is False
     instrument.start()
-    assert instrument.status()["running"] is True
+    stopped(instrument)
+
+
+@on_posix
+def test_a_signal_ends_it_cleanly_from_the_moment_that_it_has_the_lock(instrument):
+    """R8: most of what it is made of is loaded after that, and takes a while."""
+    watcher = instrument.launch()
+    wait_until((instrument.state / "watcher.lock").exists, every=0.001)
+    watcher.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: not watcher.is_running)
+    assert watcher.process.returncode == 0, watcher.output

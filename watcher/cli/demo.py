@@ -86,7 +86,7 @@ def demo(
 
     Example: watcher demo --seconds 20
     """
-    from watcher.cli.run import watch
+    from watcher.cli.run import asked_to_end, watch
     from watcher.lock import locked
 
     top = Path(tempfile.mkdtemp(prefix="watcher-demo-"))
@@ -94,9 +94,9 @@ def demo(
     try:
         config = instrument.configuration()
         made: list[Path] = []
-        with locked(config.state_dir):
+        with asked_to_end(stop) as reasons, locked(config.state_dir):
             with _measuring(instrument, seconds, made, stop):
-                watch(config, headless=False, stop=stop)
+                watch(config, stop, reasons, headless=False)
             _go_on(config, made)
         return _tell(instrument, made)
     finally:

@@ -16,6 +16,7 @@ from watcher.cli.logs import log_file_of, logged
 from watcher.cli.options import ConfigFile
 from watcher.cli.printing import say
 from watcher.cli.progress import Moved, bar, is_terminal
+from watcher.cli.run import asked_to_end
 
 if TYPE_CHECKING:
     from watcher.activity import Snapshot
@@ -40,28 +41,22 @@ def rescan(
     loaded = load(config)
     if dry_run:
         return _tell(loaded)
-    with locked(loaded.state_dir):
-        code, is_clean = _once(loaded)
+    stop = threading.Event()
+    with asked_to_end(stop), locked(loaded.state_dir):
+        code, is_clean = _once(loaded, stop)
     if not is_clean:
         os._exit(code)
     return code
 
 
-def _once(config: Config) -> tuple[int, bool]:
+def _once(config: Config, stop: threading.Event) -> tuple[int, bool]:
     """Make one pass: log lines as it goes or, on a terminal, a bar and a summary."""
     from watcher.activity import Activity
-    from watcher.cli.run import call_on_signals
     from watcher.daemon import Watcher
-    from watcher.platform import system
 
-    activity, stop, live = Activity(), threading.Event(), is_terminal(sys.stdout)
-
-    def asked(_reason: str) -> None:
-        stop.set()
-
-    with system.console_watched(asked), logged(config, activity, console=not live) as ending:
+    activity, live = Activity(), is_terminal(sys.stdout)
+    with logged(config, activity, console=not live) as ending:
         watcher = Watcher(config, activity, log_file=log_file_of(config), stop=stop)
-        call_on_signals(asked)
         with bar("archiving") as moved:
             activity.listen(lambda _news: _show(activity.snapshot, moved))
             ended = watcher.run_once()

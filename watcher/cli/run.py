@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,21 +38,51 @@ def run(
     from watcher.config import load
     from watcher.lock import locked
 
-    loaded = load(config)
-    with locked(loaded.state_dir):
-        is_clean = watch(loaded, headless=headless)
+    loaded, stop = load(config), threading.Event()
+    with asked_to_end(stop) as reasons, locked(loaded.state_dir):
+        is_clean = watch(loaded, stop, reasons, headless=headless)
     if not is_clean:
         # A thread is in a call to a share or a terminal that hangs; only our end is its end.
         os._exit(0)
 
 
-def watch(config: Config, *, headless: bool, stop: threading.Event | None = None) -> bool:
+@contextlib.contextmanager
+def asked_to_end(stop: threading.Event) -> Iterator[list[str]]:
+    """Let signals and the console's end set an event, from before anything begins to its end.
+
+    Args:
+        stop: the event.
+
+    Yields:
+        Who asked, in order; empty if nobody did.
+
+    """
+    from watcher.platform import system
+
+    reasons: list[str] = []
+
+    def asked(reason: str) -> None:
+        reasons.append(reason)
+        stop.set()
+
+    def caught(number: int, _frame: object) -> None:
+        asked(signal.Signals(number).name)
+
+    with system.console_watched(asked):
+        for name in _SIGNALS:
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), caught)
+        yield reasons
+
+
+def watch(config: Config, stop: threading.Event, reasons: Sequence[str], *, headless: bool) -> bool:
     """Run a watcher until it is stopped; the state folder's lock is held.
 
     Args:
         config: what is wanted.
+        stop: ends it.
+        reasons: who asked for that, when it is set.
         headless: no dashboard, even on a terminal.
-        stop: ends it, as a signal does.
 
     Returns:
         Whether everything ended.
@@ -63,15 +94,8 @@ def watch(config: Config, *, headless: bool, stop: threading.Event | None = None
 
     activity = Activity()
     live = not headless and is_terminal(sys.stdout)
-    stop, reasons = stop or threading.Event(), list[str]()
-
-    def asked(reason: str) -> None:
-        reasons.append(reason)
-        stop.set()
-
-    with system.console_watched(asked), logged(config, activity, console=not live) as ending:
+    with logged(config, activity, console=not live) as ending:
         watcher = Watcher(config, activity, log_file=log_file_of(config), stop=stop)
-        call_on_signals(asked)
 
         def finish() -> None:
             clean = watcher.stop(reasons[0] if reasons else "it was told to")
@@ -85,17 +109,6 @@ def watch(config: Config, *, headless: bool, stop: threading.Event | None = None
             system.wait(watcher.stop_event)
             finish()
     return ending.is_clean
-
-
-def call_on_signals(asked: Callable[[str], None]) -> None:
-    """Let every signal that asks for an end call `asked` with its name."""
-
-    def caught(number: int, _frame: object) -> None:
-        asked(signal.Signals(number).name)
-
-    for name in _SIGNALS:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), caught)
 
 
 def _show(activity: Activity, stop: threading.Event, finish: Callable[[], None]) -> bool:
