@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from collections import Counter
@@ -81,11 +82,12 @@ class _Faulty:
         if not callable(real):
             return real
 
-        def call(*arguments: object) -> Any:
+        def call(*arguments: object, **keywords: object) -> Any:
             self.calls[name] += 1
             faults = self._script.get(name, {})
             fault = faults.get(self.calls[name], faults.get(ALWAYS))
-            return fault(real, *arguments) if fault else real(*arguments)
+            done = functools.partial(real, **keywords)
+            return fault(done, *arguments) if fault else done(*arguments)
 
         return call
 

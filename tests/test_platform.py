@@ -29,6 +29,8 @@ ODD_NAMES = [
     "x" * 251 + ".txt",
     *(["NUL.txt", "con", "dot.", "space "] if WINDOWS else POSIX_NAMES),
 ]
+MANY = 100
+"""Files that are flushed together, where they can be."""
 RACER = """
 import os, sys
 from watcher.platform import system
@@ -451,6 +453,32 @@ def test_of_two_processes_that_publish_one_name_one_wins(folder: str) -> None:
 def test_flushing_says_whether_it_was_done(folder: str, source: str) -> None:
     assert system.flush_file(source) is not WINDOWS
     system.flush_folder(folder)
+
+
+def test_a_volume_is_flushed_only_for_many_files_and_where_that_does_it(folder: str) -> None:
+    """R2: anywhere else it says that each file has to be flushed."""
+    assert not system.flush_volumes([folder], 1, 1)
+    assert not system.flush_volumes([os.path.join(folder, "nowhere")], MANY, 1)
+    memory = "/dev/shm"
+    if os.path.isdir(memory):  # flushing does nothing there, and need not be known to
+        assert not system.flush_volumes([memory, folder], MANY, 1)
+
+
+@pytest.mark.posix
+def test_a_volume_is_not_flushed_while_much_else_waits_for_it(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R8: another program's gigabytes would have to be written first."""
+    path = finished(os.path.join(folder, "one.part"))
+    before = system.flush_volumes([folder], MANY, 1)
+    monkeypatch.setattr("watcher.platform.posix_flushing._waiting", lambda: 1 << 30)
+    assert not system.flush_volumes([folder], MANY, 1)
+    assert system.flush_volumes([folder], MANY, 1 << 30) == before
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        system.flush_part(descriptor, alone=False)
+    finally:
+        os.close(descriptor)
 
 
 @pytest.mark.parametrize("marked", [True, False])

@@ -286,7 +286,8 @@ def test_another_volume_after_all_is_told(scene):
     assert scene.cache.lines() == {"scan.txt": digest_of(TEXT)}
 
 
-def test_a_source_that_cannot_be_flushed_is_copied_instead(scene, caplog):
+@pytest.mark.parametrize("together", [True, False])
+def test_a_source_that_cannot_be_flushed_is_copied_instead(scene, caplog, together):
     """R2: flushing it again would say that all is well."""
     file = scene.ground.finished()
     other = scene.ground.finished("other.txt")
@@ -295,8 +296,10 @@ def test_a_source_that_cannot_be_flushed_is_copied_instead(scene, caplog):
     def fault(real, path):
         return fails(errno.EIO)(real, path) if path == file.path else real(path)
 
-    with faulty(flush_file={ALWAYS: fault}):
+    volumes = {ALWAYS: lambda _real, *_arguments: together}
+    with faulty(flush_volumes=volumes, flush_file={ALWAYS: fault}) as calls:
         outcomes = scene.settling().settle(entries)
+    assert calls["flush_file"] == len(entries)
     assert not isinstance(outcomes[entries[1]], Unsettled)
     outcome = outcomes[entries[0]]
     assert outcome.cannot_rename

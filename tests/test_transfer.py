@@ -466,11 +466,15 @@ def test_an_error_drops_one_file_and_leaves_nothing(ground, store, operation, fa
     assert len(published) == len(store.lines()) == 3
 
 
+@pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("fault", [fails, does_but_fails])
-def test_a_file_that_could_not_be_flushed_is_thrown_away_and_flushed_no_more(ground, store, fault):
+def test_a_file_that_could_not_be_flushed_is_thrown_away_and_flushed_no_more(
+    ground, store, fault, together
+):
     """R2: which of the files it is depends on the threads that flush; the others arrive."""
     files = [ground.finished(f"{n}.txt", b"%d" % n) for n in range(20)]
-    with faulty(flush_part={7: fault(errno.EIO)}) as calls:
+    volumes = {ALWAYS: lambda _real, *_arguments: together}
+    with faulty(flush_volumes=volumes, flush_part={7: fault(errno.EIO)}) as calls:
         results = store.carry(*files)
     assert calls["flush_part"] == len(files)
     assert sum(isinstance(result, OSError) for result in results) == 1

@@ -22,9 +22,9 @@
 #include <unistd.h>
 
 enum kind { OPEN, CREATE, READ, WRITE, FSYNC, CLOSE, UNLINK, RENAME, LINK, MKDIR, CHMOD, UTIME,
-            TRUNCATE, STAT, LIST, LOCK };
+            TRUNCATE, STAT, LIST, LOCK, SYNC, RANGE };
 static const char *const words[] = { "open", "create", "read", "write", "fsync", "close", "unlink",
-    "rename", "link", "mkdir", "chmod", "utime", "truncate", "stat", "list", "lock" };
+    "rename", "link", "mkdir", "chmod", "utime", "truncate", "stat", "list", "lock", "sync", "range" };
 enum how { COUNT, KILL_BEFORE, KILL_AFTER, KILL_HALFWAY, FAIL_ONCE, FAIL_ON, LIE, SHORT, HOOK, FAIL_EVERY };
 
 #define MOST 65536
@@ -205,6 +205,16 @@ int fdatasync(int fd) {
     char room[PATH_MAX];
     REAL(int, "fdatasync", int);
     return GUARD(FSYNC, of(fd, room), -1, real(fd));
+}
+int syncfs(int fd) {
+    char room[PATH_MAX];
+    REAL(int, "syncfs", int);
+    return GUARD(SYNC, of(fd, room), -1, real(fd));
+}
+int sync_file_range(int fd, off64_t from, off64_t size, unsigned flags) {
+    char room[PATH_MAX];
+    REAL(int, "sync_file_range", int, off64_t, off64_t, unsigned);
+    return GUARD(RANGE, of(fd, room), -1, real(fd, from, size, flags));
 }
 int close(int fd) { /* Linux lets go of the descriptor whatever it answers */
     char room[PATH_MAX];

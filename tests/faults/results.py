@@ -51,6 +51,7 @@ def rows() -> dict[str, Row]:
         "on": Row("each call fails from then on", 300, "0/0/0, no busy loop"),
         "lie": Row("done, but an error comes back", 200, "converges, no conflict"),
         "power": Row("power cut: what was not flushed is lost, on two disks", 200),
+        "lost": Row("a disk loses what it was given to write", 2, "0/0/0, heals when mended"),
         "flips": Row("bit flips, dropped and short writes, flips at read-back", 30, "each found"),
         "hangs": Row("the archive hangs, at each kind of operation", 10, "told, others go on"),
         "network": Row("a real share: reset, refused, slow, stalled", 10, "0/0/0, heals by itself"),

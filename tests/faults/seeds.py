@@ -40,7 +40,8 @@ def no_flush() -> None:
     """Flush no file."""
     from watcher.platform import system  # noqa: PLC0415
 
-    _patch(system, "flush_part", lambda descriptor: None)
+    _patch(system, "flush_volumes", lambda folders, files, size: True)
+    _patch(system, "flush_part", lambda descriptor, **how: None)
     _patch(system, "forget_cached", lambda descriptor: None)
 
 

@@ -16,10 +16,10 @@ from tests.harness import PROJECT
 
 KINDS = (
     *("open", "create", "read", "write", "fsync", "close", "unlink", "rename", "link", "mkdir"),
-    *("chmod", "utime", "truncate", "stat", "list", "lock"),
+    *("chmod", "utime", "truncate", "stat", "list", "lock", "sync", "range"),
 )
 """The kinds of calls, in the order of the library's enum."""
-CHANGING = frozenset(KINDS) - {"open", "read", "stat", "list", "lock", "close"}
+CHANGING = frozenset(KINDS) - {"open", "read", "stat", "list", "lock", "close", "range"}
 SKIPPED = ("/status", "/watcher.log", "/watcher.lock")
 """Files of the state folder that a clock writes to: their calls would come at any number."""
 

@@ -13,11 +13,11 @@ import signal
 import stat as st
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 
 from watcher.errors import SourceBusy, SourceChanged
-from watcher.platform import posix_folders
+from watcher.platform import posix_flushing, posix_folders
 from watcher.platform.protocol import System
 
 assert sys.platform != "win32"
@@ -26,8 +26,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _NO_SUCH_FLAG = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
-_WRITE_AND_WAIT = 7
-"""SYNC_FILE_RANGE_WAIT_BEFORE, WRITE and WAIT_AFTER."""
 _MARKED = 0o444
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -207,14 +205,8 @@ class Posix(System):
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
 
     def flush_range(self, descriptor: int, start: int, size: int) -> bool:
-        """sync_file_range(2) waits for the data alone, which costs no journal's commit."""
-        call = getattr(_libc, "sync_file_range", None)
-        if call is None or call(
-            descriptor, ctypes.c_int64(start), ctypes.c_int64(size), _WRITE_AND_WAIT
-        ):
-            return False
-        os.posix_fadvise(descriptor, start, size, os.POSIX_FADV_DONTNEED)
-        return True
+        """Do so by sync_file_range(2)."""
+        return posix_flushing.flush_range(descriptor, start, size)
 
     def create_part(self, path: str) -> int:
         """Create it exclusively, private to this user."""
@@ -255,9 +247,13 @@ class Posix(System):
         os.fchmod(descriptor, _MARKED)
         self.forget_cached(descriptor)
 
-    def flush_part(self, descriptor: int) -> None:
-        """fsync(2)."""
-        os.fsync(descriptor)
+    def flush_volumes(self, folders: Collection[str], files: int, size: int) -> bool:
+        """Do so by syncfs(2), where that is known to do as much as fsync(2)."""
+        return posix_flushing.flush_volumes(folders, files, size)
+
+    def flush_part(self, descriptor: int, *, alone: bool = True) -> None:
+        """fsync(2), unless its volume was flushed."""
+        posix_flushing.flush(descriptor, alone=alone)
 
     def close_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
         """Close; nothing is left to be set."""
@@ -271,11 +267,11 @@ class Posix(System):
         """Rename with RENAME_NOREPLACE, else link and unlink."""
         _move(part, path)
 
-    def flush_file(self, path: str) -> bool:
+    def flush_file(self, path: str, *, alone: bool = True) -> bool:
         """Flush a file through a descriptor that can only read."""
         descriptor = os.open(path, _FILE)
         try:
-            os.fsync(descriptor)
+            posix_flushing.flush(descriptor, alone=alone)
         finally:
             os.close(descriptor)
         return True

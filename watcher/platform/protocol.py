@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -148,8 +148,29 @@ class System(Protocol):
     def prepare_part(self, descriptor: int, times_ns: tuple[int, int]) -> None:
         """Set what is to be flushed with the content, and let the disk begin; never waits."""
 
-    def flush_part(self, descriptor: int) -> None:
-        """Wait until all of it is on the disk."""
+    def flush_volumes(self, folders: Collection[str], files: int, size: int) -> bool:
+        """Flush all that waits on the volumes that hold some folders, where that is sooner.
+
+        Whose data was lost it can't tell: `flush_part` and `flush_file` do, when they are told that
+        the file is not flushed alone.
+
+        Args:
+            folders: where the files lie.
+            files: how many there are.
+            size: how many bytes all of them have together.
+
+        Returns:
+            False where it was not done, or failed: each file is to be flushed alone.
+
+        """
+
+    def flush_part(self, descriptor: int, *, alone: bool = True) -> None:
+        """Wait until all of it is on the disk; with its volume flushed just now, see if it is.
+
+        Raises:
+            OSError: it is not. After that it must not be flushed again: only one answer tells.
+
+        """
 
     def close_part(self, descriptor: int, path: str, times_ns: tuple[int, int]) -> None:
         """Close it, with its times and its mark set; it is closed even on an error."""
@@ -176,8 +197,8 @@ class System(Protocol):
 
         """
 
-    def flush_file(self, path: str) -> bool:
-        """Flush a read-only file; returns False where the system can't (Windows)."""
+    def flush_file(self, path: str, *, alone: bool = True) -> bool:
+        """Do so for a read-only file; returns False where the system can't (Windows)."""
 
     def flush_folder(self, path: str) -> None:
         """Make the names in a folder durable, where the system has such a thing."""

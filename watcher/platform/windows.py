@@ -10,7 +10,7 @@ import secrets
 import stat as st
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 
 from watcher.errors import SourceBusy, SourceChanged
@@ -201,7 +201,11 @@ class Windows(System):
     def prepare_part(self, descriptor: int, times_ns: tuple[int, int]) -> None:
         """Do nothing: a share's client may send data after the times, which changes them."""
 
-    def flush_part(self, descriptor: int) -> None:
+    def flush_volumes(self, folders: Collection[str], files: int, size: int) -> bool:
+        """Say no: only an administrator may flush a volume."""
+        return False
+
+    def flush_part(self, descriptor: int, *, alone: bool = True) -> None:
         """FlushFileBuffers."""
         api.flush(descriptor)
 
@@ -224,7 +228,7 @@ class Windows(System):
         """Rename with write-through, which on Windows never replaces unless asked to."""
         api.move(part, path)
 
-    def flush_file(self, path: str) -> bool:
+    def flush_file(self, path: str, *, alone: bool = True) -> bool:
         """Say no: flushing needs the right to write, which nobody has on a read-only file."""
         return False
 

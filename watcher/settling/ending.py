@@ -80,7 +80,14 @@ class Settling:
     def _flush_sources(self, moves: Moves, outcomes: Outcomes) -> None:
         """Make durable what is to be renamed, or note that the system can't (R2)."""
         renamed = [e for e, arrival in moves.items() if arrival.manner is Manner.RENAMED]
-        for entry, flushed in zip(renamed, at_once(_flushed, renamed), strict=True):
+        # A rename can't leave a volume, so these are the sources' volumes too.
+        folders = {moves[entry].place.parent for entry in renamed}
+        size = sum(entry.file.fingerprint.size for entry in renamed)
+        if system.flush_volumes(folders, len(renamed), size):
+            answers = [_flushed(entry, alone=False) for entry in renamed]
+        else:
+            answers = at_once(_flushed, renamed)
+        for entry, flushed in zip(renamed, answers, strict=True):
             if isinstance(flushed, Unsettled):
                 outcomes[entry] = flushed
                 del moves[entry]
@@ -200,7 +207,7 @@ def _waits_for(subject: str) -> FileFault:
     return FileFault(f"holds the checksum of {system.plain(subject)}, and goes when that has gone")
 
 
-def _flushed(entry: Entry) -> bool | Unsettled:
+def _flushed(entry: Entry, *, alone: bool = True) -> bool | Unsettled:
     """Flush a source; tells whether the system can.
 
     After an error it is never flushed again, for that would only say that nothing waits any more:
@@ -208,7 +215,7 @@ def _flushed(entry: Entry) -> bool | Unsettled:
     """
     path = entry.file.path
     try:
-        return system.flush_file(path)
+        return system.flush_file(path, alone=alone)
     except OSError as error:
         logger.warning("%s can't be flushed, so it is copied: %s", system.plain(path), error)
         return Unsettled(NotImplementedError("it can't be flushed"), entry.renamed_into)

@@ -93,7 +93,7 @@ def _take_all_steps(batch: Batch, turn: Turn, before_publishing: Callable[[], No
         batch.in_turn(steps.prepare)
         batch.by_size(steps.copy)
         batch.in_turn(steps.begin_to_flush)
-    batch.together(steps.flush)
+    steps.flush(batch)
     with turn.taken():
         batch.in_turn(steps.close)
         batch.in_turn(steps.begin_to_read_back)

@@ -99,10 +99,26 @@ def begin_to_flush(batch: Batch, shipment: Shipment) -> None:
         system.prepare_part(shipment.descriptor, _times(shipment))
 
 
-def flush(_batch: Batch, shipment: Shipment) -> None:
+def flush(batch: Batch) -> None:
+    """Flush the copies: many of them as one where the system can, else several at a time."""
+    under_way = [shipment for shipment in batch.shipments if shipment.outcome is None]
+    folders = {shipment.place.parent for shipment in under_way}
+    size = sum(shipment.file.fingerprint.size for shipment in under_way)
+    if system.flush_volumes(folders, len(under_way), size):
+        batch.in_turn(_see_that_it_is_flushed)
+    else:
+        batch.together(_flush)
+
+
+def _flush(_batch: Batch, shipment: Shipment) -> None:
     """Flush it; after an error it is thrown away, never flushed again."""
     if shipment.descriptor is not None:
         system.flush_part(shipment.descriptor)
+
+
+def _see_that_it_is_flushed(_batch: Batch, shipment: Shipment) -> None:
+    if shipment.descriptor is not None:
+        system.flush_part(shipment.descriptor, alone=False)
 
 
 def close(_batch: Batch, shipment: Shipment) -> None:
