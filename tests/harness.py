@@ -37,6 +37,8 @@ PATIENCE = 120.0 if IS_WINE else 30.0
 Wine takes seconds to start a program."""
 STOPPING = 15.0
 """Seconds that the watcher has to end after it was asked to."""
+_SILENCE = 3.0
+"""Seconds after which a watcher that says nothing is asked whether it runs."""
 POLL = 0.01
 PRESS_CTRL_C = """
 import ctypes, sys
@@ -272,8 +274,11 @@ class Instrument:
         return [sys.executable, "-m", "watcher", *arguments, "--config", str(self.config_file)]
 
     def environment(self) -> dict[str, str]:
-        """Return this process's environment without what would change the watcher's ways."""
-        ours = {"WATCHER_CONFIG", "IBEX_BLUESKY_CORE_OUTPUT"}
+        """Return this process's environment without what would change the watcher's ways.
+
+        Nor with what would have it compile all its modules at each start.
+        """
+        ours = {"WATCHER_CONFIG", "IBEX_BLUESKY_CORE_OUTPUT", "PYTHONDONTWRITEBYTECODE"}
         kept = {key: value for key, value in os.environ.items() if key not in ours}
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         return kept | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
@@ -308,6 +313,8 @@ class Instrument:
     def start(self, *arguments: str, seconds: float = PATIENCE) -> Watcher:
         """Start `watcher run --headless` and return when it says that it runs."""
         watcher = self.launch(*arguments)
+        with contextlib.suppress(AssertionError):  # asking costs as much as starting does
+            wait_until(lambda: watcher.output or not watcher.is_running, _SILENCE)
         self.wait_until(lambda: self._runs(watcher.process.pid), seconds)
         return watcher
 

@@ -51,6 +51,7 @@ def environment(prefix: Path) -> dict[str, str]:
         "WINEDLLOVERRIDES": "winemenubuilder.exe,mscoree,mshtml=",
         "LC_ALL": "C.UTF-8",  # or names lose their Unicode
         "PYTHONPYCACHEPREFIX": "Z:" + str(CACHE / "pycache").replace("/", "\\"),
+        "PYTHONDONTWRITEBYTECODE": "",  # or each program that starts compiles hundreds of modules
     }
 
 
