@@ -464,7 +464,7 @@ def test_a_volume_is_flushed_only_for_many_files_and_where_that_does_it(folder: 
         assert not system.flush_volumes([memory, folder], MANY, 1)
 
 
-@pytest.mark.posix
+@on_posix
 def test_a_volume_is_not_flushed_while_much_else_waits_for_it(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

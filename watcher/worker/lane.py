@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -61,7 +62,8 @@ class Lane:
                 self._gate.look()
 
     def _serve(self, entries: Sequence[Entry], worker: str) -> None:
-        planned = [(e, t) for e in entries if (t := self._plan(e)) is not None]
+        is_on_volume = functools.cache(self._is_on_volume_of)  # one look a batch, not one a file
+        planned = [(e, t) for e in entries if (t := self._plan(e, is_on_volume)) is not None]
         if not planned:
             return
         news = _Progress(self._desk.activity, worker, [t for _, t in planned])
@@ -78,7 +80,7 @@ class Lane:
             news.end()
         self._conclude([e for e, _ in planned], results)
 
-    def _plan(self, entry: Entry) -> Transfer | None:
+    def _plan(self, entry: Entry, is_on_volume: Callable[[str], bool]) -> Transfer | None:
         """Say where a file goes; None if it is left to settling.
 
         Its cycle is fixed now, if none could be read before; settling needs it, too.
@@ -87,7 +89,8 @@ class Lane:
         if depot.template.has_cycle and name not in entry.cycles:
             entry.cycles = {**entry.cycles, name: depot.reach.cycles[0]}
             self._desk.ledger.admit([(entry.file, entry.marked_at, entry.cycles)])
-        if self._is_on_volume_of(entry) and self._desk.backlog.leave_to_rename(entry, name):
+        may_rename = self._may_rename and entry.can_rename and is_on_volume(entry.file.root)
+        if may_rename and self._desk.backlog.leave_to_rename(entry, name):
             return None
         cycle = entry.cycles.get(name)
         earlier: tuple[ArchivePath, ...] = ()
@@ -96,11 +99,9 @@ class Lane:
             earlier = tuple(depot.template.place(entry.file, c) for c in others)
         return Transfer(entry.file, name, depot.template.place(entry.file, cycle), earlier)
 
-    def _is_on_volume_of(self, entry: Entry) -> bool:
-        if not self._may_rename or not entry.can_rename:
-            return False
+    def _is_on_volume_of(self, root: str) -> bool:
         try:
-            return system.volume(entry.file.root) == self._depot.reach.volume
+            return system.volume(root) == self._depot.reach.volume
         except OSError:
             return False
 
