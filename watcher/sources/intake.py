@@ -190,11 +190,12 @@ class Intake:
             if not files:
                 return []
             asked = {name: reader.ask() for name, reader in self._readers.items()}
+            # The ledger is asked after that: both at once only hold each other up.
+            cycles = self._cycles(asked)
             known = self._ledger.recall(files)
             new = [f for f in files if f.path not in known or known[f.path].first_seen is None]
             marked = {f.path: _marked_at(f) for f in new}
             doubtful = self._ledger.born + _LOOK_BACK
-            cycles = self._cycles(asked) if new else {}
             # From here on nothing is read from the ledger: that would be a commit.
             self._ledger.admit([(f, marked[f.path], cycles) for f in new])
             with self._backlog.together():
