@@ -9,10 +9,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import xxhash
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from watcher.checksums import Hashing, is_known, known, record_for
+from watcher.checksums import READ_BACK, Hashing, is_known, known, record_for
 from watcher.checksums.lines import is_torn, parsed, written
 from watcher.checksums.producer import digest_in, digests_beside, subjects
 from watcher.model import ArchivePath, Checksum
@@ -90,6 +91,17 @@ def test_blake3_is_known_where_it_can_be_imported_and_is_not_imported_before_it_
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert answer.stdout.strip() == b"False"
+
+
+def test_what_copies_are_read_back_by_is_made_beside_the_others_and_never_on_record():
+    """R2: the same bytes give both; no configuration can name it, for no tool checks it."""
+    hashing = Hashing(["sha256", READ_BACK])
+    hashing.update(b"scan")
+    recorded, seal = hashing.checksums()
+    assert recorded == Checksum("sha256", hashlib.sha256(b"scan").hexdigest())
+    assert seal == Checksum(READ_BACK, xxhash.xxh3_128(b"scan").hexdigest())
+    assert READ_BACK not in known()
+    assert not is_known(READ_BACK)
 
 
 # Lines

@@ -11,7 +11,14 @@ from typing import Protocol, TypeAlias, cast
 
 from watcher.model import Checksum
 
+READ_BACK = "xxh3_128"
+"""What a copy is read back by: it finds whatever a disk or a share does to a file, and costs next
+to nothing beside reading. It is made of the same bytes as those that go on record, and never is
+on record itself, for no common tool checks it.
+"""
 _BLAKE3 = "blake3"
+_MODULES = {READ_BACK: "xxhash", _BLAKE3: _BLAKE3}
+"""Where those are that hashlib hasn't; loaded when they are needed."""
 _USUAL = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 
 
@@ -69,8 +76,8 @@ def _new(name: str) -> _Hash:
 @functools.cache
 def _maker(name: str) -> Callable[[], _Hash]:
     """Return what makes a hash; found once, since looking for it takes longer than making it."""
-    if name == _BLAKE3:
-        return cast(Callable[[], _Hash], importlib.import_module(_BLAKE3).blake3)
+    if name in _MODULES:
+        return cast(Callable[[], _Hash], getattr(importlib.import_module(_MODULES[name]), name))
     # not for security: md5 must work where a policy forbids it as such
     return functools.partial(getattr(hashlib, name), usedforsecurity=False)
 

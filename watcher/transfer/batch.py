@@ -49,6 +49,8 @@ class Shipment:
     trail: Trail | None = None
     """What reads a large part back while it is still being written."""
     checksums: tuple[Checksum, ...] = ()
+    seal: Checksum | None = None
+    """What was written, by `READ_BACK`: the same must be read back."""
     promises: tuple[Promise, ...] = ()
     scan: Scan | None = None
     look: os.stat_result | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 
-from watcher.checksums import Entry, Hashing
+from watcher.checksums import READ_BACK, Entry, Hashing
 from watcher.errors import CopyDiffers, FileFault, SourceChanged
 from watcher.header import scan_of
 from watcher.model import ArchivePath, Arrival, Checksum, Manner
@@ -68,11 +68,12 @@ def prepare(batch: Batch, shipment: Shipment) -> None:
 def copy(batch: Batch, shipment: Shipment) -> None:
     """Copy and hash in one pass; then the source must still be what it was (R6)."""
     file = shipment.file
-    hashing = Hashing(algorithms_for(batch.depot.algorithms, shipment.promises))
+    wanted = algorithms_for(batch.depot.algorithms, shipment.promises)
+    hashing = Hashing([*wanted, READ_BACK])
     with Source(file) as source:
         shipment.descriptor = system.create_part(shipment.part)
         if file.fingerprint.size > WINDOW and system.flush_range(shipment.descriptor, 0, 1):
-            shipment.trail = Trail(shipment.part, batch.depot.algorithms, batch.moved)
+            shipment.trail = Trail(shipment.part, batch.moved)
         done = 0
         for data in source:
             if not done:
@@ -85,7 +86,8 @@ def copy(batch: Batch, shipment: Shipment) -> None:
                 shipment.trail.written(done)
         put_inside(file, shipment.part)
         shipment.look = source.look
-    checksums = _held(batch, shipment, hashing.checksums())
+    *made, shipment.seal = hashing.checksums()
+    checksums = _held(batch, shipment, tuple(made))
     if shipment.checksums and shipment.checksums != checksums:
         raise SourceChanged("changed while it was copied", path=file.path)
     shipment.checksums = checksums
@@ -140,21 +142,21 @@ def begin_to_read_back(_batch: Batch, shipment: Shipment) -> None:
 
 def read_back(batch: Batch, shipment: Shipment) -> None:
     """Read what the disk holds and compare it with what was read from the source (R2)."""
-    if _read_back(batch, shipment) != shipment.checksums:
+    if _read_back(batch, shipment) != shipment.seal:
         raise CopyDiffers(
             "what was read back differs from what was written; it is copied again",
             path=shipment.file.path,
         )
 
 
-def _read_back(batch: Batch, shipment: Shipment) -> tuple[Checksum, ...]:
+def _read_back(batch: Batch, shipment: Shipment) -> Checksum:
     if shipment.trail is not None:
-        return shipment.trail.checksums()
+        return shipment.trail.seal()
     descriptor, shipment.descriptor = shipment.descriptor, None
     assert descriptor is not None, "it was opened a step before"
     try:
         size = shipment.file.fingerprint.size
-        return hash_open(descriptor, size, batch.depot.algorithms, batch.moved)
+        return hash_open(descriptor, size, [READ_BACK], batch.moved)[0]
     finally:
         os.close(descriptor)
 

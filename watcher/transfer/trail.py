@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from watcher.checksums import Hashing
+from watcher.checksums import READ_BACK, Hashing
 from watcher.model import Checksum
 from watcher.platform import system
 from watcher.transfer.source import CHUNK, Moved
@@ -23,19 +23,18 @@ WINDOW = 16 << 20
 class Trail:
     """Follows the writing of one part in two threads of its own."""
 
-    def __init__(self, part: str, algorithms: Sequence[str], moved: Moved) -> None:
+    def __init__(self, part: str, moved: Moved) -> None:
         """Open the part for reading.
 
         Args:
             part: the copy under its temporary name; it is being written.
-            algorithms: what is computed of it.
             moved: told that it moves.
 
         Raises:
             OSError: it can't be read.
 
         """
-        self._hashing = Hashing(algorithms)
+        self._hashing = Hashing([READ_BACK])
         self._moved = moved
         self._descriptor = system.open_for_reading(part)
         self._changed = threading.Condition()
@@ -60,8 +59,11 @@ class Trail:
                 self._written = size
                 self._changed.notify_all()
 
-    def checksums(self) -> tuple[Checksum, ...]:
+    def seal(self) -> Checksum:
         """Say that the part is whole and flushed; wait until all of it has been read.
+
+        Returns:
+            What was read, by `READ_BACK`.
 
         Raises:
             OSError: it can't be read.
@@ -73,7 +75,7 @@ class Trail:
         self._join()
         if self._error is not None:
             raise self._error
-        return self._hashing.checksums()
+        return self._hashing.checksums()[0]
 
     def end(self) -> None:
         """Let go of the part, read or not; waits for what is under way."""
