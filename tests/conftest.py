@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what it doesn't wait for
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else all started here ignore Ctrl-C
 _PATIENCE = 5.0
 """Seconds that a thread may need to end after its test."""
 
