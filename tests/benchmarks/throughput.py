@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import TypeVar
 from tests.benchmarks.disk import journaled
 from tests.benchmarks.latency import READ_ONLY
 from tests.benchmarks.measure import Options, Row, ratio_of
-from tests.harness import Instrument
+from tests.harness import PROJECT, Instrument
 
 T = TypeVar("T")
 
@@ -47,12 +48,13 @@ class Load:
 PROMISED = "rsync --fsync, then -ac"
 PLAIN = "rsync, no promise"
 HASHED = "one sha256 pass"
+BARE = "its system calls alone"
 
 
 def small(options: Options) -> Iterator[Row]:
     """Many small files."""
     work = f"{options.files} x {options.size} B"
-    return measure(options, Load(work, options.files, options.size, (PROMISED, PLAIN)))
+    return measure(options, Load(work, options.files, options.size, (PROMISED, PLAIN, BARE)))
 
 
 def medium(options: Options) -> Iterator[Row]:
@@ -73,16 +75,22 @@ def measure(options: Options, load: Load) -> Iterator[Row]:
         for _ in range(options.rounds):
             ours.append(emptied(disk, load, _watcher))
             for name, seconds in theirs.items():
-                if name == HASHED or shutil.which("rsync"):
+                if _can_run(name):
                     seconds.append(emptied(disk, load, _RIVALS[name]))
     for name, seconds in theirs.items():
         yield ratio_of(
             f"{load.work}, archived and gone from the source",
             [load.total / taken / 1e6 for taken in ours],
             "MB/s",
-            name if seconds else "rsync is not installed",
+            name if seconds else f"{name}: not here",
             [load.total / taken / 1e6 for taken in seconds],
         )
+
+
+def _can_run(rival: str) -> bool:
+    if rival == BARE:
+        return sys.platform == "linux"
+    return rival == HASHED or shutil.which("rsync") is not None
 
 
 def room_for(load: Load) -> int:
@@ -167,8 +175,24 @@ def _hashed(folder: Path, load: Load) -> float:
     return time.perf_counter() - began
 
 
+def _bare(folder: Path, load: Load) -> float:
+    """Make the same calls, with nothing around them."""
+    places = [folder / name for name in ("Data", "archive", "cache")]
+    lay_out(places[0], load)
+    for place in places[1:]:
+        place.mkdir()
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "tests.benchmarks.bare", *map(str, places)]
+    subprocess.run(command, cwd=PROJECT, check=True)
+    took = time.perf_counter() - began
+    assert len(list(places[2].rglob("scan*.txt"))) == load.files
+    assert len(list(places[1].rglob("scan*.txt"))) == load.files
+    return took
+
+
 _RIVALS: dict[str, Callable[[Path, Load], float]] = {
     PROMISED: promised,
     PLAIN: _plain,
     HASHED: _hashed,
+    BARE: _bare,
 }
