@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what it doesn't wait for
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # else all started here ignore Ctrl-C
+# A shell has it ignored in what it doesn't wait for, and all that is started here would inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 _PATIENCE = 5.0
 """Seconds that a thread may need to end after its test."""
 

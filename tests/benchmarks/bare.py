@@ -19,10 +19,9 @@ from pathlib import Path
 
 import xxhash
 
-from tests.benchmarks.latency import READ_ONLY
-
 BATCH = 256
-_libc = ctypes.CDLL(None)
+READ_ONLY = 0o444
+_libc = ctypes.CDLL(None, use_errno=True)
 _HERE, _NOREPLACE = -100, 1
 _WRITE_AND_WAIT = 7
 _TABLES = """
@@ -88,23 +87,29 @@ def read_back(one: Shipment) -> None:
     os.close(one.descriptor)
 
 
+def call(name: str, *arguments: object) -> None:
+    """Make a call that the standard library doesn't offer, or only with more around it."""
+    if getattr(_libc, name)(*arguments):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
 def flushed(descriptor: int) -> None:
     """Ask a file of a volume that was flushed whether its data was lost."""
     nothing = ctypes.c_int64(0)
-    assert _libc.sync_file_range(descriptor, nothing, nothing, _WRITE_AND_WAIT) == 0
+    call("sync_file_range", descriptor, nothing, nothing, _WRITE_AND_WAIT)
 
 
-def sync(folder: Path, call: str) -> None:
+def sync(folder: Path, how: str) -> None:
     """Flush a folder by fsync, or its volume by syncfs."""
     descriptor = os.open(folder, os.O_RDONLY)
-    assert getattr(_libc, call)(descriptor) == 0
+    call(how, descriptor)
     os.close(descriptor)
 
 
 def move(old: str, new: str) -> None:
     """Rename without replacing."""
-    names = os.fsencode(old), os.fsencode(new)
-    assert _libc.renameat2(_HERE, names[0], _HERE, names[1], _NOREPLACE) == 0
+    call("renameat2", _HERE, os.fsencode(old), _HERE, os.fsencode(new), _NOREPLACE)
 
 
 def on_record(batch: Iterable[Shipment], top: Path) -> None:
