@@ -13,7 +13,7 @@ from watcher.destination import PartNames, Template
 from watcher.errors import DestinationDown, FileFault
 from watcher.model import ArchivePath, Arrival, Checksum, FinishedFile, Manner, Scan, Transfer
 from watcher.reach import Reach
-from watcher.transfer.crew import at_once, in_turn
+from watcher.transfer.crew import at_once, by_pace, in_turn
 from watcher.transfer.producer import Accepts, Promise, accepts_none
 from watcher.transfer.source import Moved
 from watcher.transfer.trail import Trail
@@ -111,8 +111,9 @@ class Batch:
     def by_size(self, step: Step) -> None:
         """Do so for several at a time if they are large enough: the step reads and hashes them."""
         sizes = [s.file.fingerprint.size for s in self.shipments if s.outcome is None]
-        is_worth_it = sizes and sum(sizes) >= _WORTH_THREADS * len(sizes)
-        self._concluded(step, at_once if is_worth_it else in_turn)
+        size = sum(sizes) / (len(sizes) or 1)
+        is_worth_it = size >= _WORTH_THREADS
+        self._concluded(step, functools.partial(by_pace, size=size) if is_worth_it else in_turn)
 
     def _concluded(self, step: Step, each: _Each) -> None:
         """Drop the files that fail, unless the destination is down: that ends the whole batch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,15 @@ R = TypeVar("R")
 
 CREW = 8
 """Threads at the most: more would only wait for the interpreter."""
+PROCESSORS = min(CREW, os.cpu_count() or 1)
+"""Threads for what waits for nothing: more would only change places."""
 _TRIED = 16
 """Items after which it is known how long one takes."""
 _LONG = 0.002
 """Seconds of one item from which a crew is worth its threads: it waits for a share's answer."""
+_QUICK = 150e6
+"""Bytes a second that a share with a line of a gigabit doesn't reach, and a processor does that
+copies and hashes."""
 
 
 def in_turn(action: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
@@ -33,23 +39,43 @@ def in_turn(action: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     for item in items[:_TRIED]:
         yield action(item)
     takes_long = time.monotonic() - began > _TRIED * _LONG
-    yield from (at_once if takes_long else map)(action, items[_TRIED:])
+    yield from at_once(action, items[_TRIED:], CREW if takes_long else 1)
 
 
-def at_once(action: Callable[[T], R], items: Sequence[T]) -> list[R]:
+def by_pace(action: Callable[[T], R], items: Sequence[T], size: float) -> Iterator[R]:
+    """Do the same to each item, one a processor; more at a time once it is seen that one waits.
+
+    Args:
+        action: copies or hashes, mostly without the interpreter.
+        items: what it is done to.
+        size: bytes of one.
+
+    Yields:
+        What came of each, in order.
+
+    """
+    began = time.monotonic()
+    for item in items[:1]:
+        yield action(item)
+    waits = time.monotonic() - began > size / _QUICK
+    yield from at_once(action, items[1:], CREW if waits else PROCESSORS)
+
+
+def at_once(action: Callable[[T], R], items: Sequence[T], crew: int = CREW) -> list[R]:
     """Do the same to each item, several at a time; one item is done here.
 
     Args:
         action: waits for a disk or a share most of its time.
         items: what it is done to.
+        crew: how many threads at the most.
 
     Returns:
         What came of each, in order.
 
     """
-    if len(items) <= 1:
+    crew = min(crew, len(items))
+    if crew <= 1:
         return [action(item) for item in items]
-    crew = min(CREW, len(items))
 
     def share(first: int) -> list[R]:
         return [action(item) for item in items[first::crew]]
