@@ -84,7 +84,8 @@ class Settling:
         folders = {moves[entry].place.parent for entry in renamed}
         size = sum(entry.file.fingerprint.size for entry in renamed)
         if system.flush_volumes(folders, len(renamed), size):
-            answers = [_flushed(entry, alone=False) for entry in renamed]
+            with self._turn.taken():
+                answers = [_flushed(entry, alone=False) for entry in renamed]
         else:
             answers = at_once(_flushed, renamed)
         for entry, flushed in zip(renamed, answers, strict=True):

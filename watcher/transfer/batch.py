@@ -89,6 +89,8 @@ class Batch:
     """Folders that are known to exist."""
     beside: dict[str, frozenset[str]] = field(default_factory=dict)
     """What may be producers' checksum files, by the sources' folder."""
+    is_flushed: bool = False
+    """Whether all volumes were flushed, so that each file is asked only whether it was lost."""
     _is_doubtful: bool = False
     """Whether an error may be the destination's own: nothing is begun until that is known."""
 

@@ -106,9 +106,8 @@ def flush(batch: Batch) -> None:
     under_way = [shipment for shipment in batch.shipments if shipment.outcome is None]
     folders = {shipment.place.parent for shipment in under_way}
     size = sum(shipment.file.fingerprint.size for shipment in under_way)
-    if system.flush_volumes(folders, len(under_way), size):
-        batch.in_turn(_see_that_it_is_flushed)
-    else:
+    batch.is_flushed = system.flush_volumes(folders, len(under_way), size)
+    if not batch.is_flushed:
         batch.together(_flush)
 
 
@@ -118,15 +117,12 @@ def _flush(_batch: Batch, shipment: Shipment) -> None:
         system.flush_part(shipment.descriptor)
 
 
-def _see_that_it_is_flushed(_batch: Batch, shipment: Shipment) -> None:
-    if shipment.descriptor is not None:
-        system.flush_part(shipment.descriptor, alone=False)
-
-
-def close(_batch: Batch, shipment: Shipment) -> None:
+def close(batch: Batch, shipment: Shipment) -> None:
     """Close it, and give it what else its source shows."""
-    descriptor, shipment.descriptor = shipment.descriptor, None
-    if descriptor is not None:
+    if shipment.descriptor is not None:
+        if batch.is_flushed:  # so far only as one of many
+            system.flush_part(shipment.descriptor, alone=False)
+        descriptor, shipment.descriptor = shipment.descriptor, None
         system.close_part(descriptor, shipment.part, _times(shipment))
     if shipment.look is not None:
         system.dress(shipment.part, shipment.look)

@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Iterator
 
-PATIENCE = 0.05
-"""Seconds that anybody waits for the one whose turn it is."""
+PATIENCE = 0.1
+"""Seconds that anybody waits for the one whose turn it is: twice what a full batch takes for its
+longest turn where disks are quick."""
 
 
 class Turn:
