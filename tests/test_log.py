@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests import scenes
+from tests.harness import wait_until
 from tests.scenes import NOW, WICKED
 from watcher.activity import (
     Activity,
@@ -193,6 +194,40 @@ def test_there_may_be_no_console_at_all(setup: Setup, path: Path) -> None:
     logging.getLogger("watcher").info("hello")
     assert stop()
     assert "hello" in path.read_text("utf-8")
+
+
+def test_a_line_is_written_out_once_for_all_targets(
+    setup: Setup, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line takes as long as all the rest that is told of a small file."""
+    written, real = [], log.OneLine.format
+
+    def counted(self: log.OneLine, record: logging.LogRecord) -> str:
+        written.append(record.getMessage())
+        return real(self, record)
+
+    monkeypatch.setattr(log.OneLine, "format", counted)
+    monkeypatch.setattr(log, "PATIENCE", 10.0)
+    console = Blocked()
+    stop = setup(console=console)
+    logging.getLogger("watcher").info("hello")
+    wait_until(lambda: path.exists() and "hello" in path.read_text("utf-8"))
+    console.released.set()
+    assert stop()
+    assert "hello" in console.getvalue()
+    assert written == ["hello"]
+
+
+def test_a_line_that_can_not_be_put_together_is_no_harm_to_who_logs(
+    setup: Setup, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop = setup()
+    (aside,) = (one for one in logging.getLogger().handlers if isinstance(one, log.Aside))
+    aside.handle(logging.makeLogRecord({"msg": "%d files", "args": ("many",)}))
+    logging.getLogger("watcher").info("the next one")
+    assert stop()
+    assert "the next one" in path.read_text("utf-8")
+    assert "many" in capsys.readouterr().err
 
 
 class Blocked(io.StringIO):

@@ -9,21 +9,20 @@ from __future__ import annotations
 import json
 import logging
 import os
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from io import TextIOWrapper
-from logging.handlers import QueueHandler, TimedRotatingFileHandler
+from logging.handlers import TimedRotatingFileHandler
 from typing import TextIO
 
 from watcher.activity import News
 from watcher.views import words
 from watcher.views.lines import Before, lines, remember
 
-TEXT = "%(asctime)s (%(process)d) %(name)s %(filename)s [line:%(lineno)d] %(levelname)s %(message)s"
 WAITING = 20_000
 """How many lines may wait for a target; more are dropped, and counted."""
 _TOGETHER = 500
@@ -40,14 +39,11 @@ _TELLER = 3
 class OneLine(logging.Formatter):
     """The facility's format; whatever a message holds, it stays one line (R13)."""
 
-    def __init__(self) -> None:
-        """Use the facility's format."""
-        super().__init__(TEXT)
-
     def format(self, record: logging.LogRecord) -> str:
         """Write a record as one line, and below it a traceback, indented, if there is one."""
-        shown = {"asctime": _clock(record), "message": record.getMessage()}
-        text = words.visible(TEXT % {**vars(record), **shown})
+        place = f"{record.name} {record.filename} [line:{record.lineno}]"
+        what = f"{record.levelname} {record.getMessage()}"
+        text = words.visible(f"{_clock(record)} ({record.process}) {place} {what}")
         trace = _trace(self, record).splitlines()
         return "\n".join([text, *(f"    {words.visible(line)}" for line in trace)])
 
@@ -86,6 +82,19 @@ def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     return "\n".join([*parts, *filter(None, (record.exc_text, record.stack_info))])
 
 
+def _text(target: logging.Handler, records: Sequence[logging.LogRecord]) -> str:
+    return "".join(f"{_line(target, record)}\n" for record in records)
+
+
+def _line(target: logging.Handler, record: logging.LogRecord) -> str:
+    """Write a record out, once for all targets: they have the same format."""
+    known = vars(record)
+    if "line" not in known:
+        known["line"] = target.format(record)
+    line: str = known["line"]
+    return line
+
+
 class LogFile(TimedRotatingFileHandler):
     """A new file at midnight; trouble with the disk is kept, not raised, and ends by itself."""
 
@@ -114,7 +123,7 @@ class LogFile(TimedRotatingFileHandler):
                 self.doRollover()
             if self.stream is None:
                 self.stream = self._open()
-            self.stream.write("".join(f"{self.format(record)}\n" for record in records))
+            self.stream.write(_text(self, records))
             self.stream.flush()
         except (OSError, ValueError) as error:
             self.trouble = str(error)
@@ -153,49 +162,54 @@ class ConsoleLines(logging.Handler):
         """Write lines; a console that is gone is no error."""
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
         with suppress(OSError, ValueError):
-            text = "".join(f"{self.format(record)}\n" for record in records)
+            text = _text(self, records)
             self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             self._stream.flush()
 
 
-class Aside(QueueHandler):
+class Aside(logging.Handler):
     """Hands records to a thread of its own that writes them; never waits."""
 
     def __init__(self, target: LogFile | ConsoleLines, on_trouble: Callable[[str], None]) -> None:
         """Start the thread that writes to `target`."""
-        self._lines: queue.Queue[logging.LogRecord | None] = queue.Queue(WAITING)
-        super().__init__(self._lines)
+        super().__init__()
+        self._lines: deque[logging.LogRecord] = deque()
         self._target, self._on_trouble, self._trouble = target, on_trouble, ""
         self.dropped = 0
+        self._called = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Fix the message now: what it is made of may change before it is written."""
-        record.msg, record.args = record.getMessage(), None
-        return record
+    def emit(self, record: logging.LogRecord) -> None:
+        """Put a record in line, or count it as dropped.
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Put a record in line, or count it as dropped."""
-        try:
-            self._lines.put_nowait(record)
-        except queue.Full:
+        Its message is fixed now: what it is made of may change before it is written.
+        """
+        if len(self._lines) >= WAITING:
             self.dropped += 1
+            return
+        try:
+            record.msg, record.args = record.getMessage(), None
+        except Exception:  # noqa: BLE001 - as `logging` has it: a bad line is no harm to its teller
+            self.handleError(record)
+            return
+        self._lines.append(record)
+        if not self._called.is_set():  # else the thread comes in any case, and takes it along
+            self._called.set()
 
     def _write(self) -> None:
         while records := self._next():
             self._handle(records)
-            if self.dropped and self._lines.empty():
+            if self.dropped and not self._lines:
                 self._handle([self._confession()])
 
     def _next(self) -> list[logging.LogRecord]:
-        """Wait for a line, and take those that stand behind it."""
-        records = [] if self._ending.is_set() else [self._lines.get()]
-        with suppress(queue.Empty):
-            while len(records) < _TOGETHER:
-                records.append(self._lines.get_nowait())
-        return [record for record in records if record is not None]
+        """Wait for a line, and take those that stand behind it; nothing at the end."""
+        while not self._lines and not self._ending.is_set():
+            self._called.wait()
+            self._called.clear()  # before looking, so that what comes meanwhile calls again
+        return [self._lines.popleft() for _ in range(min(len(self._lines), _TOGETHER))]
 
     def _handle(self, records: Sequence[logging.LogRecord]) -> None:
         self._target.write(records)  # not `handle`: its lock would hold up the process's end
@@ -213,8 +227,7 @@ class Aside(QueueHandler):
     def finish(self) -> bool:
         """Write what waits and end the thread; False if the target doesn't take it."""
         self._ending.set()
-        with suppress(queue.Full):
-            self._lines.put_nowait(None)
+        self._called.set()
         self._thread.join(PATIENCE)
         if self._thread.is_alive():
             return False
