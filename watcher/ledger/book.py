@@ -368,9 +368,11 @@ def _keys(sources: Iterable[str]) -> list[tuple[bytes]]:
 
 
 def _steps(receipts: Sequence[Receipt], state: int) -> tuple[Step, ...]:
+    files = [rows.file_row(receipt) for receipt in receipts]
+    pairs = list(zip(files, receipts, strict=True))
     return (
-        (sql.FILE, [rows.file_row(receipt) for receipt in receipts]),
-        (sql.FOLDER, [(folder,) for folder in {key(receipt.folder) for receipt in receipts}]),
-        (sql.SCAN, [rows.scan_row(receipt, receipt.scan) for receipt in receipts if receipt.scan]),
-        (sql.RECEIPT, [rows.receipt_row(receipt, state) for receipt in receipts]),
+        (sql.FILE, files),
+        (sql.FOLDER, [(rows.folder_key(f),) for f in {receipt.folder for receipt in receipts}]),
+        (sql.SCAN, [rows.scan_row(file, r.scan) for file, r in pairs if r.scan]),
+        (sql.RECEIPT, [rows.receipt_row(file, receipt, state) for file, receipt in pairs]),
     )

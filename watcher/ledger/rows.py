@@ -35,11 +35,18 @@ Row = tuple[Any, ...]
 _name = os.fsdecode
 _shared_name = functools.lru_cache(maxsize=256)(os.fsdecode)
 """For folders, which thousands of receipts share."""
+_shared_bytes = functools.lru_cache(maxsize=256)(os.fsencode)
+"""Likewise."""
 
 
 def key(path: str) -> bytes:
     """Store a path, in its plain form."""
     return os.fsencode(system.plain(path))
+
+
+def folder_key(path: str) -> bytes:
+    """Store an experiment's folder, which thousands of receipts share."""
+    return _shared_bytes(system.plain(path))
 
 
 def version(fingerprint: Fingerprint) -> str:
@@ -96,15 +103,15 @@ def held_of(source: bytes, since: float, words: str) -> HeldBack:
 
 
 def file_row(receipt: Receipt) -> Row:
-    """Store the file that a receipt is for."""
-    experiment, stamp = os.fsencode(receipt.experiment), stamp_of(receipt.source)
+    """Store the file that a receipt is for; the first two columns are what it is known by."""
+    experiment, stamp = _shared_bytes(receipt.experiment), stamp_of(receipt.source)
     return key(receipt.source), version(receipt.fingerprint), experiment, stamp
 
 
-def scan_row(receipt: Receipt, scan: Scan) -> Row:
-    """Store what a file says of its scan; the file is there already."""
+def scan_row(file: Row, scan: Scan) -> Row:
+    """Store what a file says of its scan; its own row is `file`."""
     words = (scan.uid, scan.scan_id, scan.plan_name, json.dumps(scan.motors), scan.start_time)
-    return key(receipt.source), version(receipt.fingerprint), *words
+    return *file[:2], *words
 
 
 def scan_of(*row: Any) -> tuple[tuple[str, str], Scan]:  # noqa: ANN401
@@ -114,14 +121,13 @@ def scan_of(*row: Any) -> tuple[tuple[str, str], Scan]:  # noqa: ANN401
     return (_name(source), fingerprint), scan
 
 
-def receipt_row(receipt: Receipt, state: int) -> Row:
-    """Store a receipt; its file and its folder are there already."""
+def receipt_row(file: Row, receipt: Receipt, state: int) -> Row:
+    """Store a receipt; the row of its file is `file`, and its folder is there already."""
     first, *more = receipt.checksums
     return (
-        key(receipt.source),
-        version(receipt.fingerprint),
+        *file[:2],
         receipt.destination,
-        key(receipt.folder),
+        folder_key(receipt.folder),
         os.fsencode(_below(system.plain(receipt.folder), system.plain(receipt.path))),
         first.algorithm,
         first.digest,

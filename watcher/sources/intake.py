@@ -30,6 +30,8 @@ _AT_ONCE = 512
 """Hints looked at before the files are offered."""
 _REMEMBERED = 20_000
 """Paths that a hint told of lately."""
+_MOVED = {Manner.RENAMED, Manner.UNFLUSHED}
+_NOTHING = Waiting(None, {}, {})
 _GRACE = 5.0
 """Seconds that a hint may come later than the rescan, and is not missed."""
 _LOOK_BACK = 24 * 3600.0
@@ -200,7 +202,7 @@ class Intake:
             self._ledger.admit([(f, marked[f.path], cycles) for f in new])
             with self._backlog.together():
                 for file in files:
-                    waiting = known.get(file.path) or Waiting(None, {}, {})
+                    waiting = known.get(file.path, _NOTHING)
                     entry = _entry(file, waiting, marked.get(file.path), cycles)
                     entry.is_fresh = is_fresh
                     entry.may_be_earlier = (
@@ -235,11 +237,9 @@ def _entry(
     """Make an entry; `marked_at` and `cycles` are those of a file that was not known yet."""
     if marked_at is None:
         marked_at, cycles = waiting.first_seen or time.time(), waiting.cycles
-    entry = Entry(file, marked_at, cycles, is_fresh=False)
-    moved = {Manner.RENAMED, Manner.UNFLUSHED}
     # The source is here, so no rename has brought it to its destination.
-    entry.receipts = {n: r for n, r in waiting.receipts.items() if r.manner not in moved}
-    return entry
+    receipts = {n: r for n, r in waiting.receipts.items() if r.manner not in _MOVED}
+    return Entry(file, marked_at, cycles, is_fresh=False, receipts=receipts)
 
 
 def _marked_at(file: FinishedFile) -> float:
