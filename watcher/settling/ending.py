@@ -70,7 +70,7 @@ class Settling:
             entries = [entry for entry in vouching if entry not in results]
         looks: Looks = {}
         while entries:
-            with self._turn.taken(), system.folders_kept():
+            with self._turn.taken(len(entries)), system.folders_kept():
                 outcomes, moves = self._planning.plan(entries, looks)
             self._flush_sources(moves, outcomes)
             results.update(self._settle(outcomes, moves))
@@ -84,7 +84,7 @@ class Settling:
         folders = {moves[entry].place.parent for entry in renamed}
         size = sum(entry.file.fingerprint.size for entry in renamed)
         if system.flush_volumes(folders, len(renamed), size):
-            with self._turn.taken():
+            with self._turn.taken(len(renamed)):
                 answers = [_flushed(entry, alone=False) for entry in renamed]
         else:
             answers = at_once(_flushed, renamed)
@@ -101,7 +101,7 @@ class Settling:
         """Announce, rename or remove, and make the announced receipts valid."""
         receipts = self._announce(moves, outcomes)
         # Kept anew: a record may have been slow to write, and folders be others by now (R1).
-        with self._turn.taken(), system.folders_kept():
+        with self._turn.taken(len(outcomes)), system.folders_kept():
             for entry in [e for e, unsettled in outcomes.items() if unsettled is None]:
                 with Kept(outcomes, entry):
                     self._finish(entry, moves.get(entry))

@@ -87,20 +87,21 @@ def carry(
 
 
 def _take_all_steps(batch: Batch, turn: Turn, before_publishing: Callable[[], None]) -> None:
-    with turn.taken(), system.folders_kept():
+    count = len(batch.shipments)
+    with turn.taken(count), system.folders_kept():
         batch.in_turn(steps.ask_producer)
         batch.in_turn(steps.adopt)
         batch.in_turn(steps.prepare)
         batch.by_size(steps.copy)
         batch.in_turn(steps.begin_to_flush)
     steps.flush(batch)
-    with turn.taken():
+    with turn.taken(count):
         batch.in_turn(steps.close)
         batch.in_turn(steps.begin_to_read_back)
         batch.by_size(steps.read_back)
     batch.look_again()
     before_publishing()
-    with turn.taken():
+    with turn.taken(count):
         batch.in_turn(steps.publish)
         steps.put_beside(batch)
     steps.flush_folders(batch)

@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Iterator
 
+FEW = 8
+"""Files that are dealt with before others notice."""
 PATIENCE = 0.1
 """Seconds that anybody waits for the one whose turn it is: twice what a full batch takes for its
 longest turn where disks are quick."""
@@ -25,8 +27,14 @@ class Turn:
         self._since = 0.0
 
     @contextlib.contextmanager
-    def taken(self) -> Iterator[None]:
-        """Take the turn, or go on without it if somebody has it for long."""
+    def taken(self, files: int) -> Iterator[None]:
+        """Take the turn for so many files, or go on without it if somebody has it for long.
+
+        Few go on at once: a file that was just finished is not behind all those of a backlog.
+        """
+        if files <= FEW:
+            yield
+            return
         patience = self._since + PATIENCE - time.monotonic() if self._lock.locked() else PATIENCE
         is_mine = self._lock.acquire(timeout=max(0.0, patience))
         if is_mine:

@@ -1,0 +1,78 @@
+"""Who moves many small files takes turns; nobody is ever locked out (R8)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from watcher.transfer import turn
+from watcher.transfer.turn import FEW, Turn
+
+MANY = FEW + 1
+
+
+@contextmanager
+def somebody_at_it(one: Turn) -> Iterator[threading.Event]:
+    """Have a thread take the turn until the event that is given is set."""
+    has_it, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with one.taken(MANY):
+            has_it.set()
+            over.wait(30.0)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert has_it.wait(10.0)
+    yield over
+    over.set()
+    thread.join()
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn, "PATIENCE", 30.0)
+
+
+@pytest.mark.usefixtures("endless")
+def test_many_wait_for_their_turn():
+    one, passed = Turn(), threading.Event()
+
+    def wait() -> None:
+        with one.taken(MANY):
+            passed.set()
+
+    with somebody_at_it(one) as over:
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert not passed.wait(0.1)
+        over.set()
+        assert passed.wait(10.0)
+        waiting.join()
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_file_that_was_just_finished_is_not_behind_a_backlog():
+    one = Turn()
+    with somebody_at_it(one), one.taken(FEW):
+        pass
+
+
+def test_R8_who_has_it_for_long_is_not_waited_for():
+    one = Turn()
+    with somebody_at_it(one):
+        for _ in range(3):
+            with one.taken(MANY):
+                pass
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_turn_ends_with_an_error_too():
+    one = Turn()
+    with pytest.raises(ZeroDivisionError), one.taken(MANY):
+        raise ZeroDivisionError
+    with one.taken(MANY):
+        pass
