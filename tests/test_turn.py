@@ -32,6 +32,20 @@ def somebody_at_it(one: Turn) -> Iterator[threading.Event]:
     thread.join()
 
 
+@contextmanager
+def another(one: Turn, files: int) -> Iterator[threading.Event]:
+    """Have a thread want the turn; gives what is set once it went on."""
+    passed = threading.Event()
+
+    def work() -> None:
+        with one.taken(files):
+            passed.set()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    yield passed
+
+
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turn, "PATIENCE", 30.0)
@@ -39,26 +53,18 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("endless")
 def test_many_wait_for_their_turn():
-    one, passed = Turn(), threading.Event()
-
-    def wait() -> None:
-        with one.taken(MANY):
-            passed.set()
-
-    with somebody_at_it(one) as over:
-        waiting = threading.Thread(target=wait)
-        waiting.start()
+    one = Turn()
+    with somebody_at_it(one) as over, another(one, MANY) as passed:
         assert not passed.wait(0.1)
         over.set()
         assert passed.wait(10.0)
-        waiting.join()
 
 
 @pytest.mark.usefixtures("endless")
 def test_a_file_that_was_just_finished_is_not_behind_a_backlog():
     one = Turn()
-    with somebody_at_it(one), one.taken(FEW):
-        pass
+    with somebody_at_it(one), another(one, FEW) as passed:
+        assert passed.wait(10.0)
 
 
 def test_R8_who_has_it_for_long_is_not_waited_for():
