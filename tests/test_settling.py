@@ -127,6 +127,18 @@ def test_a_source_stays_while_a_destination_cannot_be_looked_at(scene, tmp_path)
     assert os.path.exists(file.path)
 
 
+def test_R12_why_a_file_is_not_settled_keeps_no_calls(scene, tmp_path):
+    """They hold the whole batch: it would stay in memory until somebody searches for rings."""
+    entry = scene.copied(scene.ground.finished())
+    scene.archive.folder.rename(tmp_path / "away")
+    error: BaseException | None = scene.settle(entry)
+    assert isinstance(error, Unsettled)
+    assert error.__cause__
+    while error is not None:
+        assert error.__traceback__ is None
+        error = error.__cause__ or error.__context__
+
+
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_source_that_changed_after_the_copy_stays(scene, moved):
     """R2, R6: it is another version."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from watcher.errors import CopyDiffers, DestinationDown, FileFault, SourceBusy, 
 from watcher.model import Arrival, Manner
 from watcher.platform import system
 from watcher.transfer import carry, make_folders
+from watcher.transfer.batch import Shipment
 from watcher.transfer.crew import CREW
 from watcher.transfer.source import CHUNK
 from watcher.transfer.trail import WINDOW
@@ -833,6 +835,23 @@ def test_a_destination_that_dies_is_not_asked_for_each_file(ground, store):
     store.folder.with_name("gone").rename(store.folder)
     arrived(*store.carry(*files))
     assert not list(store.folder.rglob(".watcher-*"))
+
+
+@pytest.mark.parametrize(
+    "fault", [{"create_part": fails(errno.ENOSPC)}, {"open_source": fails(errno.EIO)}]
+)
+def test_R12_a_file_that_fails_leaves_nothing_in_memory(ground, store, fault):
+    """Whoever keeps the error keeps no calls, and by them what was read of thousands of files."""
+    file = ground.finished("a.txt")
+    gc.collect()
+    gc.disable()
+    try:
+        with faulty(**{name: {ALWAYS: one} for name, one in fault.items()}):
+            (result,) = store.carry(file)
+        assert isinstance(result, (OSError, FileFault))
+        assert not [one for one in gc.get_objects() if isinstance(one, Shipment)]
+    finally:
+        gc.enable()
 
 
 # Large files

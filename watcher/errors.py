@@ -13,6 +13,25 @@ WatcherError
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+E = TypeVar("E", bound=BaseException)
+
+
+def without_frames(error: E) -> E:
+    """Return an error that is to be kept without the calls that it came through.
+
+    They hold all that they had in hand, such as what was read of a file; and where what they are
+    about keeps the error, nothing of that is freed until somebody searches for rings (R12).
+    """
+    one: BaseException | None = error
+    seen: set[int] = set()
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        one.__traceback__ = None
+        one = one.__cause__ or one.__context__
+    return error
+
 
 class WatcherError(Exception):
     """Something an operator should know."""

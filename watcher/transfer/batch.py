@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from watcher.checksums import Entry, Record
 from watcher.destination import PartNames, Template
-from watcher.errors import DestinationDown, FileFault
+from watcher.errors import DestinationDown, FileFault, without_frames
 from watcher.model import ArchivePath, Arrival, Checksum, FinishedFile, Manner, Scan, Transfer
 from watcher.reach import Reach
 from watcher.transfer.crew import at_once, by_pace, in_turn
@@ -136,10 +136,10 @@ class Batch:
         try:
             step(self, shipment)
         except FileFault as error:
-            return error
+            return without_frames(error)
         except (OSError, NotImplementedError, DestinationDown) as error:
             self._is_doubtful = True
-            return error
+            return without_frames(error)
         self.moved(0)
         return None
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from watcher.activity import Activity, BatchBegan, BatchEnded, ConflictKept
 from watcher.backlog import Entry
-from watcher.errors import DestinationDown
+from watcher.errors import DestinationDown, without_frames
 from watcher.model import ArchivePath, Arrival, Transfer
 from watcher.platform import system
 from watcher.settling import receipt_for
@@ -75,7 +75,7 @@ class Lane:
                 moving = news.moving(beat)
                 results = carry(transfers, self._depot, moving, self._desk.turn, on_record)
         except (OSError, DestinationDown) as error:
-            results = [error for _ in planned]
+            results = [without_frames(error) for _ in planned]
         finally:
             news.end()
         self._conclude([e for e, _ in planned], results)
