@@ -9,15 +9,24 @@ import pytest
 
 from watcher.transfer import crew
 
-NEVER, AT_ONCE = math.inf, 0.0
+NEVER, AT_ONCE = math.inf, -1.0
 """Bytes of a file that can't be slow, and of one that always is."""
 
 
 def test_what_waits_for_nothing_gets_a_thread_a_processor(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(crew, "PROCESSORS", 2)
-    threads = list(crew.by_pace(lambda _: threading.get_ident(), range(40), NEVER))
-    assert threads[0] == threading.get_ident()
-    assert len(set(threads[1:])) <= 2
+    together = threading.Barrier(3)
+
+    def meet(number: int) -> bool:
+        """Tell whether three were at it."""
+        try:
+            together.wait(0.2 if number else 0.0)
+        except threading.BrokenBarrierError:
+            together.reset()
+            return False
+        return True
+
+    assert not any(crew.by_pace(meet, range(9), NEVER))
 
 
 def test_R8_what_waits_gets_more_threads_than_there_are_processors(

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from tests import scenes
-from tests.harness import wait_until
 from tests.scenes import NOW, WICKED
 from watcher.activity import (
     Activity,
@@ -197,9 +196,9 @@ def test_there_may_be_no_console_at_all(setup: Setup, path: Path) -> None:
 
 
 def test_a_line_is_written_out_once_for_all_targets(
-    setup: Setup, path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line takes as long as all the rest that is told of a small file."""
+    """It takes as long as all the rest that is told of a small file."""
     written, real = [], log.OneLine.format
 
     def counted(self: log.OneLine, record: logging.LogRecord) -> str:
@@ -207,14 +206,14 @@ def test_a_line_is_written_out_once_for_all_targets(
         return real(self, record)
 
     monkeypatch.setattr(log.OneLine, "format", counted)
-    monkeypatch.setattr(log, "PATIENCE", 10.0)
-    console = Blocked()
-    stop = setup(console=console)
-    logging.getLogger("watcher").info("hello")
-    wait_until(lambda: path.exists() and "hello" in path.read_text("utf-8"))
-    console.released.set()
-    assert stop()
+    console = io.StringIO()
+    record = logging.makeLogRecord({"msg": "hello", "line": "of a library"})
+    for target in (log.LogFile(str(path), 1), log.ConsoleLines(console)):
+        target.setFormatter(log.OneLine())
+        target.write([record])
+        target.close()
     assert "hello" in console.getvalue()
+    assert console.getvalue() == path.read_text("utf-8")
     assert written == ["hello"]
 
 

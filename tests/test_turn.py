@@ -26,10 +26,12 @@ def somebody_at_it(one: Turn) -> Iterator[threading.Event]:
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert has_it.wait(10.0)
-    yield over
-    over.set()
-    thread.join()
+    try:
+        assert has_it.wait(10.0)
+        yield over
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextmanager
@@ -71,8 +73,8 @@ def test_R8_who_has_it_for_long_is_not_waited_for():
     one = Turn()
     with somebody_at_it(one):
         for _ in range(3):
-            with one.taken(MANY):
-                pass
+            with another(one, MANY) as passed:
+                assert passed.wait(10.0)
 
 
 @pytest.mark.usefixtures("endless")
@@ -80,5 +82,5 @@ def test_a_turn_ends_with_an_error_too():
     one = Turn()
     with pytest.raises(ZeroDivisionError), one.taken(MANY):
         raise ZeroDivisionError
-    with one.taken(MANY):
-        pass
+    with another(one, MANY) as passed:
+        assert passed.wait(10.0)

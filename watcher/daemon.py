@@ -25,7 +25,6 @@ shutdown protocol.
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import platform
 import threading
@@ -65,9 +64,6 @@ if TYPE_CHECKING:
 
 _GRACE = 5.0
 """Seconds that copies in flight get when it stops."""
-_SELDOM = 20_000, 20, 20
-"""How many objects more there must be before rings among them are searched for, and how often the
-older ones are searched too. Thousands of files under way are no rings."""
 _GLANCE = 0.01
 """Seconds between two looks whether a single pass is through; longer where more is in memory."""
 
@@ -253,7 +249,6 @@ class Watcher:
 
     def _begin(self) -> None:
         """Say who runs, end what an earlier life left half done, and start those who serve."""
-        gc.set_threshold(*_SELDOM)
         self.activity.tell(
             Started(
                 self._config.instrument,

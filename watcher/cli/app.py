@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -19,7 +20,10 @@ COMMANDS = (
     *("doctor", "init", "demo", "startup"),
 )
 """In the order in which `--help` shows them; each is a module of its own."""
-
+_SELDOM = 10_000, 10, 10
+"""How many objects more there must be before rings among them are searched for, and how often the
+older ones are searched too. Thousands of files under way are none; a few megabytes wait, at most.
+"""
 
 _WrongUsage: type[Exception] = typer.BadParameter.__mro__[2]
 """What all complaints about the command line have in common; its home depends on typer's age."""
@@ -76,6 +80,7 @@ def make_app(commands: Sequence[str] = COMMANDS) -> typer.Typer:
 def run_app(arguments: Sequence[str]) -> int:
     """Run the command line; every error ends in a sentence and an exit code."""
     system.prepare()
+    gc.set_threshold(*_SELDOM)
     try:
         app = make_app([c for c in COMMANDS if c in arguments[:1]] or COMMANDS)
         result = app(list(arguments), standalone_mode=False, prog_name="watcher")

@@ -36,7 +36,7 @@ _name = os.fsdecode
 _shared_name = functools.lru_cache(maxsize=256)(os.fsdecode)
 """For folders, which thousands of receipts share."""
 _shared_bytes = functools.lru_cache(maxsize=256)(os.fsencode)
-"""Likewise."""
+"""For these and for experiments."""
 
 
 def key(path: str) -> bytes:

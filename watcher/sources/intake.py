@@ -30,7 +30,7 @@ _AT_ONCE = 512
 """Hints looked at before the files are offered."""
 _REMEMBERED = 20_000
 """Paths that a hint told of lately."""
-_MOVED = {Manner.RENAMED, Manner.UNFLUSHED}
+_MOVED = frozenset({Manner.RENAMED, Manner.UNFLUSHED})
 _NOTHING = Waiting(None, {}, {})
 _GRACE = 5.0
 """Seconds that a hint may come later than the rescan, and is not missed."""

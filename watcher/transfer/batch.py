@@ -113,9 +113,9 @@ class Batch:
     def by_size(self, step: Step) -> None:
         """Do so for several at a time if they are large enough: the step reads and hashes them."""
         sizes = [s.file.fingerprint.size for s in self.shipments if s.outcome is None]
-        size = sum(sizes) / (len(sizes) or 1)
-        is_worth_it = size >= _WORTH_THREADS
-        self._concluded(step, functools.partial(by_pace, size=size) if is_worth_it else in_turn)
+        is_worth_it = sizes and sum(sizes) >= _WORTH_THREADS * len(sizes)
+        each = functools.partial(by_pace, size=sizes[0]) if is_worth_it else in_turn
+        self._concluded(step, each)
 
     def _concluded(self, step: Step, each: _Each) -> None:
         """Drop the files that fail, unless the destination is down: that ends the whole batch."""

@@ -1,4 +1,4 @@
-"""A few threads for what waits for a disk or a share, which take many requests at a time."""
+"""A few threads for what waits for a disk or a share, or works without the interpreter."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def in_turn(action: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         What came of each, in order.
 
     """
-    began = time.monotonic()
+    began = time.perf_counter()
     for item in items[:_TRIED]:
         yield action(item)
-    takes_long = time.monotonic() - began > _TRIED * _LONG
+    takes_long = time.perf_counter() - began > _TRIED * _LONG
     yield from at_once(action, items[_TRIED:], CREW if takes_long else 1)
 
 
@@ -48,16 +48,17 @@ def by_pace(action: Callable[[T], R], items: Sequence[T], size: float) -> Iterat
     Args:
         action: copies or hashes, mostly without the interpreter.
         items: what it is done to.
-        size: bytes of one.
+        size: bytes of the first; one that fails at once says nothing of the others, and is taken
+            for a quick one.
 
     Yields:
         What came of each, in order.
 
     """
-    began = time.monotonic()
+    began = time.perf_counter()
     for item in items[:1]:
         yield action(item)
-    waits = time.monotonic() - began > size / _QUICK
+    waits = time.perf_counter() - began > size / _QUICK
     yield from at_once(action, items[1:], CREW if waits else PROCESSORS)
 
 

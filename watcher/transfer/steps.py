@@ -118,9 +118,9 @@ def _flush(_batch: Batch, shipment: Shipment) -> None:
 
 
 def close(batch: Batch, shipment: Shipment) -> None:
-    """Close it, and give it what else its source shows."""
+    """See that its data was not lost, close it, and give it what else its source shows."""
     if shipment.descriptor is not None:
-        if batch.is_flushed:  # so far only as one of many
+        if batch.is_flushed:  # if not, it was flushed by itself, which told
             system.flush_part(shipment.descriptor, alone=False)
         descriptor, shipment.descriptor = shipment.descriptor, None
         system.close_part(descriptor, shipment.part, _times(shipment))

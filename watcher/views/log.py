@@ -25,6 +25,8 @@ from watcher.views.lines import Before, lines, remember
 
 WAITING = 20_000
 """How many lines may wait for a target; more are dropped, and counted."""
+_LINE = "_watcher_line"
+"""Where a record keeps its line; a name that nobody else gives to what comes with a record."""
 _TOGETHER = 500
 """How many lines are written together at the most."""
 PATIENCE = 2.0
@@ -89,9 +91,9 @@ def _text(target: logging.Handler, records: Sequence[logging.LogRecord]) -> str:
 def _line(target: logging.Handler, record: logging.LogRecord) -> str:
     """Write a record out, once for all targets: they have the same format."""
     known = vars(record)
-    if "line" not in known:
-        known["line"] = target.format(record)
-    line: str = known["line"]
+    if _LINE not in known:
+        known[_LINE] = target.format(record)
+    line: str = known[_LINE]
     return line
 
 
