@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests import scenes
+from tests.harness import wait_until
 from tests.scenes import NOW, WICKED
 from watcher.activity import (
     Activity,
@@ -227,6 +228,15 @@ def test_a_line_that_can_not_be_put_together_is_no_harm_to_who_logs(
     assert stop()
     assert "the next one" in path.read_text("utf-8")
     assert "many" in capsys.readouterr().err
+
+
+def test_a_log_with_nothing_to_write_sleeps(setup: Setup, path: Path) -> None:
+    """Else it would look for lines without a pause, for years."""
+    stop = setup()
+    (aside,) = (one for one in logging.getLogger().handlers if isinstance(one, log.Aside))
+    logging.getLogger("watcher").info("hello")
+    wait_until(lambda: not aside._called.is_set())
+    assert stop()
 
 
 class Blocked(io.StringIO):

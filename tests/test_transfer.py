@@ -837,16 +837,14 @@ def test_a_destination_that_dies_is_not_asked_for_each_file(ground, store):
     assert not list(store.folder.rglob(".watcher-*"))
 
 
-@pytest.mark.parametrize(
-    "fault", [{"create_part": fails(errno.ENOSPC)}, {"open_source": fails(errno.EIO)}]
-)
-def test_R12_a_file_that_fails_leaves_nothing_in_memory(ground, store, fault):
+@pytest.mark.parametrize("operation", ["create_part", "open_source", "publish", "flush_folder"])
+def test_R12_a_file_that_fails_leaves_nothing_in_memory(ground, store, operation):
     """Whoever keeps the error keeps no calls, and by them what was read of thousands of files."""
     file = ground.finished("a.txt")
     gc.collect()
     gc.disable()
     try:
-        with faulty(**{name: {ALWAYS: one} for name, one in fault.items()}):
+        with faulty(**{operation: {ALWAYS: fails(errno.EIO)}}):
             (result,) = store.carry(file)
         assert isinstance(result, (OSError, FileFault))
         assert not [one for one in gc.get_objects() if isinstance(one, Shipment)]

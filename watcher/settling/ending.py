@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from watcher.backlog import Entry
 from watcher.checksums import Entry as Line
-from watcher.errors import FileFault, SourceChanged
+from watcher.errors import FileFault, SourceChanged, without_frames
 from watcher.ledger import Ledger
 from watcher.model import ArchivePath, Arrival, Fingerprint, Manner, Receipt
 from watcher.outage import Pulses
@@ -111,6 +111,8 @@ class Settling:
                 self._take_back(receipt)
         settled = [system.plain(e.file.path) for e in outcomes if outcomes[e] is None]
         self._ledger.settle([], settled)
+        for unsettled in filter(None, outcomes.values()):
+            without_frames(unsettled)  # its calls hold the outcomes, which hold it
         return {e: outcomes[e] or _all_receipts(e, receipts.get(e)) for e in outcomes}
 
     def reconcile(self) -> int:

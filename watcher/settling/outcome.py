@@ -6,7 +6,7 @@ import errno
 import time
 
 from watcher.backlog import Entry
-from watcher.errors import DestinationDown, FileFault, without_frames
+from watcher.errors import DestinationDown, FileFault
 from watcher.model import Arrival, Receipt
 from watcher.outage import Pulses
 from watcher.platform import system
@@ -78,7 +78,7 @@ class Kept:
         """Note why not, if it is `Unsettled`."""
         if not isinstance(error, Unsettled):
             return False
-        self._outcomes[self._entry] = without_frames(error)
+        self._outcomes[self._entry] = error
         return True
 
 

@@ -136,10 +136,10 @@ class Batch:
         try:
             step(self, shipment)
         except FileFault as error:
-            return without_frames(error)
+            return error
         except (OSError, NotImplementedError, DestinationDown) as error:
             self._is_doubtful = True
-            return without_frames(error)
+            return error
         self.moved(0)
         return None
 
@@ -158,6 +158,8 @@ class Batch:
         if descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+        if isinstance(shipment.outcome, Exception):
+            without_frames(shipment.outcome)  # its calls hold the batch, which holds it
         if not isinstance(shipment.outcome, Arrival):
             self.depot.reach.throw_away(shipment.part)
 
