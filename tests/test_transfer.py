@@ -436,6 +436,16 @@ def test_a_copy_that_reads_back_otherwise_is_thrown_away_and_made_again(ground, 
     arrived(*store.carry(file))
 
 
+@pytest.mark.parametrize(("size", "made"), [(100, 20), (64 << 10, 1)])
+def test_the_disk_gets_large_copies_at_once_and_small_ones_together(ground, store, size, made):
+    files = [ground.finished(f"{n}.txt", bytes(size)) for n in range(20)]
+    parts: list[int] = []
+    tell = before(lambda: parts.append(calls["create_part"]))
+    with faulty(prepare_part={1: tell}) as calls:
+        arrived(*store.carry(*files))
+    assert parts == [made]
+
+
 def before_failing(fault):
     def closed(real, descriptor, *rest):
         os.close(descriptor)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from watcher.transfer import turn
+from tests.depots import Ground, Store
+from tests.faulty import faulty
+from watcher.transfer import carry, turn
 from watcher.transfer.turn import FEW, Turn
 
 MANY = FEW + 1
@@ -84,3 +87,19 @@ def test_a_turn_ends_with_an_error_too():
         raise ZeroDivisionError
     with another(one, MANY) as passed:
         assert passed.wait(10.0)
+
+
+@pytest.mark.usefixtures("endless")
+def test_nobody_has_the_turn_while_the_disk_reads_back(tmp_path: Path):
+    ground, store, one = Ground(tmp_path), Store(tmp_path), Turn()
+    files = [ground.finished(f"{number}.txt") for number in range(MANY)]
+    reading: list[bool] = []
+
+    def moved(_size: int) -> None:
+        if calls["fetch_early"] == MANY and not calls["publish"]:
+            with another(one, MANY) as passed:  # the first is told of as the last step's last
+                reading.append(passed.wait(10.0 if reading else 0.1))
+
+    with faulty() as calls:
+        carry([store.transfer(file) for file in files], store.depot, moved, one)
+    assert reading[1:] == [True] * MANY

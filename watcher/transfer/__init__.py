@@ -92,13 +92,12 @@ def _take_all_steps(batch: Batch, turn: Turn, before_publishing: Callable[[], No
         batch.in_turn(steps.ask_producer)
         batch.in_turn(steps.adopt)
         batch.in_turn(steps.prepare)
-        batch.by_size(steps.copy)
-        batch.in_turn(steps.begin_to_flush)
+        batch.by_size(steps.copy, steps.begin_to_flush)
     steps.flush(batch)
     with turn.taken(count):
         batch.in_turn(steps.close)
-        batch.in_turn(steps.begin_to_read_back)
-        batch.by_size(steps.read_back)
+        batch.by_size(steps.begin_to_read_back)
+    batch.by_size(steps.read_back)  # nobody's turn: others copy while the disk reads
     batch.look_again()
     before_publishing()
     with turn.taken(count):

@@ -110,12 +110,24 @@ class Batch:
         """Do so for several at a time: the step waits for the disk."""
         self._concluded(step, at_once)
 
-    def by_size(self, step: Step) -> None:
-        """Do so for several at a time if they are large enough: the step reads and hashes them."""
+    def by_size(self, *steps: Step) -> None:
+        """Do so for several at a time if they are large enough to be copied or hashed for long.
+
+        A large one takes all of these steps before the thread turns to the next, so that the disk
+        is never idle; small ones each take a step before any takes the next, so that the disk gets
+        them together.
+        """
         sizes = [s.file.fingerprint.size for s in self.shipments if s.outcome is None]
-        is_worth_it = sizes and sum(sizes) >= _WORTH_THREADS * len(sizes)
-        each = functools.partial(by_pace, size=sizes[0]) if is_worth_it else in_turn
-        self._concluded(step, each)
+        if not sizes or sum(sizes) < _WORTH_THREADS * len(sizes):
+            for step in steps:
+                self.in_turn(step)
+            return
+
+        def all_of_them(batch: Batch, shipment: Shipment) -> None:
+            for step in steps:
+                step(batch, shipment)
+
+        self._concluded(all_of_them, functools.partial(by_pace, size=sizes[0]))
 
     def _concluded(self, step: Step, each: _Each) -> None:
         """Drop the files that fail, unless the destination is down: that ends the whole batch."""
