@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.depots import Ground, Store
-from tests.faulty import faulty
+from tests.depots import Ground, Store, nothing
 from watcher.transfer import carry, turn
 from watcher.transfer.turn import FEW, Turn
 
@@ -89,17 +88,24 @@ def test_a_turn_ends_with_an_error_too():
         assert passed.wait(10.0)
 
 
-@pytest.mark.usefixtures("endless")
-def test_nobody_has_the_turn_while_the_disk_reads_back(tmp_path: Path):
-    ground, store, one = Ground(tmp_path), Store(tmp_path), Turn()
-    files = [ground.finished(f"{number}.txt") for number in range(MANY)]
-    reading: list[bool] = []
+class Asked(Turn):
+    """A turn that remembers for how many files it was taken."""
 
-    def moved(_size: int) -> None:
-        if calls["fetch_early"] == MANY and not calls["publish"]:
-            with another(one, MANY) as passed:  # the first is told of as the last step's last
-                reading.append(passed.wait(10.0 if reading else 0.1))
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: list[int] = []
 
-    with faulty() as calls:
-        carry([store.transfer(file) for file in files], store.depot, moved, one)
-    assert reading[1:] == [True] * MANY
+    @contextmanager
+    def taken(self, files: int) -> Iterator[None]:
+        self.files.append(files)
+        with super().taken(files):
+            yield
+
+
+@pytest.mark.parametrize(("size", "reading"), [(100, MANY), (64 << 10, 0)])
+def test_large_copies_are_read_back_in_nobodys_turn(tmp_path: Path, size: int, reading: int):
+    """Others copy while the disk reads; small ones would only take the interpreter from them."""
+    ground, store, one = Ground(tmp_path), Store(tmp_path), Asked()
+    files = [ground.finished(f"{number}.txt", bytes(size)) for number in range(MANY)]
+    carry([store.transfer(file) for file in files], store.depot, nothing, one)
+    assert one.files == [MANY, MANY, reading, MANY]

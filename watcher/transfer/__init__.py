@@ -97,7 +97,8 @@ def _take_all_steps(batch: Batch, turn: Turn, before_publishing: Callable[[], No
     with turn.taken(count):
         batch.in_turn(steps.close)
         batch.by_size(steps.begin_to_read_back)
-    batch.by_size(steps.read_back)  # nobody's turn: others copy while the disk reads
+    with turn.taken(0 if batch.are_worth_threads else count):  # others copy while the disk reads
+        batch.by_size(steps.read_back)
     batch.look_again()
     before_publishing()
     with turn.taken(count):

@@ -94,6 +94,12 @@ class Batch:
     _is_doubtful: bool = False
     """Whether an error may be the destination's own: nothing is begun until that is known."""
 
+    @property
+    def are_worth_threads(self) -> bool:
+        """Whether the files under way are copied and hashed for most of their time."""
+        sizes = [s.file.fingerprint.size for s in self.shipments if s.outcome is None]
+        return bool(sizes) and sum(sizes) >= _WORTH_THREADS * len(sizes)
+
     def look_again(self) -> None:
         """Make sure that what was copied into is no bare folder that a mount hid (R2).
 
@@ -111,14 +117,13 @@ class Batch:
         self._concluded(step, at_once)
 
     def by_size(self, *steps: Step) -> None:
-        """Do so for several at a time if they are large enough to be copied or hashed for long.
+        """Do so for several at a time, if they are worth threads.
 
-        A large one takes all of these steps before the thread turns to the next, so that the disk
-        is never idle; small ones each take a step before any takes the next, so that the disk gets
-        them together.
+        Such a file takes all of these steps before its thread turns to another, so that the disk
+        has work all the time; small ones all take one step before any takes the next, so that it
+        gets them together.
         """
-        sizes = [s.file.fingerprint.size for s in self.shipments if s.outcome is None]
-        if not sizes or sum(sizes) < _WORTH_THREADS * len(sizes):
+        if not self.are_worth_threads:
             for step in steps:
                 self.in_turn(step)
             return
@@ -127,7 +132,8 @@ class Batch:
             for step in steps:
                 step(batch, shipment)
 
-        self._concluded(all_of_them, functools.partial(by_pace, size=sizes[0]))
+        first = next(s for s in self.shipments if s.outcome is None)
+        self._concluded(all_of_them, functools.partial(by_pace, size=first.file.fingerprint.size))
 
     def _concluded(self, step: Step, each: _Each) -> None:
         """Drop the files that fail, unless the destination is down: that ends the whole batch."""
