@@ -73,6 +73,14 @@ def test_a_full_backlog_of_old_files_makes_room_for_a_new_one(backlog: Backlog):
     assert backlog.offer(entry("old", fresh=False)) is Offer.FULL
 
 
+def test_an_old_file_that_was_turned_away_does_not_keep_a_new_one_out(backlog: Backlog):
+    """R8: a rescan may be offering thousands of old ones just then."""
+    for n in range(10):
+        backlog.offer(entry(f"{n}", fresh=False))
+    assert backlog.offer(entry("old", fresh=False)) is Offer.FULL
+    assert backlog.offer(entry("new")) is Offer.TAKEN
+
+
 def test_nothing_makes_room_for_what_would_only_wait(backlog: Backlog):
     """R12: where the other destination is filled by renaming, a newcomer can't be served either."""
     for n in range(10):

@@ -63,7 +63,8 @@ class Backlog:
         self._down: set[str] = set()
         self._come_last: set[str] = set()
         """Lanes that are known to leave files to be renamed."""
-        self._no_room_until = 0.0
+        self._no_room_until = {True: 0.0, False: 0.0}
+        """For a fresh newcomer and for an old one: when it is worth looking for room again."""
         self.has_dropped = False
         """Whether a file was turned away since this was last set to False."""
 
@@ -222,7 +223,7 @@ class Backlog:
         """Make those who take from a lane see that it can't be used."""
         with self._lock:
             self._down.add(lane)
-            self._no_room_until = 0.0
+            self._no_room_until = dict.fromkeys(self._no_room_until, 0.0)
             self._lanes[lane].changed.notify_all()
 
     def close(self) -> None:
@@ -242,7 +243,7 @@ class Backlog:
         if not newcomer.next_stops - self._down - self._come_last:
             return False
         now = time.monotonic()
-        if now < self._no_room_until:
+        if now < self._no_room_until[newcomer.is_fresh]:
             return False
         idle = [
             entry
@@ -253,7 +254,7 @@ class Backlog:
         for entry in idle[-(self._capacity // 100 or 1) :]:
             self.drop(entry)
         if not idle:
-            self._no_room_until = now + SLOW
+            self._no_room_until[newcomer.is_fresh] = now + SLOW
         return bool(idle)
 
     def _is_gone(self, entry: Entry) -> None:
