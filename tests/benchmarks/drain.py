@@ -48,10 +48,10 @@ def measure(options: Options) -> Iterator[Row]:
         [files / seconds for seconds in theirs],
     )
     yield Row(
-        "mark to archive, of a file that is new in the middle of that",
-        sorted(waits)[len(waits) // 2] * 1000,
+        "mark to archive, of a file that is new in the middle of that: the longest",
+        max(waits) * 1000,
         "ms",
-        note="not behind the whole backlog",
+        note=f"of {len(waits)}; behind the backlog in one drain of many is behind it all the same",
     )
 
 
