@@ -51,7 +51,7 @@ def measure(options: Options) -> Iterator[Row]:
         "mark to archive, of a file that is new in the middle of that: the longest",
         max(waits) * 1000,
         "ms",
-        note=f"of {len(waits)}; behind the backlog in one drain of many is behind it all the same",
+        note=f"of {len(waits)} drains",
     )
 
 

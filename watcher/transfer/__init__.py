@@ -2,8 +2,9 @@
 
 Its unit is a batch, and one file is a batch of one. Each step is done for all files of the batch
 before the next, so that folders and records are flushed once, and so that the disk is asked for
-many files at a time. An error in one file drops that file only, unless the destination no longer
-answers: then all that are under way get that error.
+many files at a time; those worth threads go to the disk one by one, as soon as each is copied. An
+error in one file drops that file only, unless the destination no longer answers: then all that are
+under way get that error.
 """
 
 from __future__ import annotations
