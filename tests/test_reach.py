@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.depots import CYCLE, Store
-from tests.faulty import fails, faulty
+from tests.faulty import ALWAYS, fails, faulty
 from watcher import reach
 from watcher.destination import PartNames
 from watcher.errors import DestinationDown
@@ -194,6 +194,37 @@ def test_a_full_disk_is_told(tmp_path):
         assert below(folder) == ["filler"]
     finally:
         subprocess.run(["umount", folder], check=True)
+
+
+@as_root
+def test_R12_a_volume_that_became_read_only_leaves_nothing_to_clear_away(tmp_path):
+    """There, removing is refused even of what isn't there."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=True)
+    try:
+        store = Store(tmp_path, below="{experiment}")
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        for _ in range(3):
+            with pytest.raises(OSError, match="Read-only"):
+                store.reach.probe(True)
+        store.reach.look()
+        with faulty() as calls:
+            store.reach.look()
+        assert calls["remove_part"] == 0
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_R5_a_trial_that_could_not_be_removed_is_removed_once_it_can(store):
+    """Only what is seen to be gone is forgotten."""
+    with faulty(remove_part={ALWAYS: fails(errno.EACCES)}):
+        with pytest.raises(OSError, match="denied"):
+            store.reach.probe(True)
+        store.reach.look()
+    assert len(below(store.folder)) > 1
+    store.reach.look()
+    assert below(store.folder) == [CYCLE]
 
 
 @pytest.mark.parametrize("publish", [os.replace, None], ids=["replaces", "knows no way"])

@@ -657,6 +657,17 @@ def test_a_mount_that_goes_before_a_copy_leaves_its_bare_folder_alone(ground, tm
     assert not [path for path in store.folder.rglob("*") if path.is_file()]
 
 
+def test_R12_what_was_never_begun_is_not_cleared_away_for_ever(ground, store):
+    """A file that can't go on is tried for months, and each look at the destination would pay."""
+    store.home().write_text("in the way of the experiment's folder")
+    files = [ground.finished(f"{number}.txt") for number in range(3)]
+    with faulty() as calls:
+        for _ in range(3):
+            assert all(isinstance(result, Exception) for result in store.carry(*files))
+        store.reach.look()
+    assert calls["remove_part"] == 0
+
+
 @as_root
 def test_an_unremovable_leftover_stops_nobody(ground, store):
     """R8: it is swept when that can be done."""

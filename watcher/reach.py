@@ -151,9 +151,17 @@ class Reach:
     def _clear_away(self, *parts: str) -> None:
         for part in parts:
             with contextlib.suppress(OSError):
-                system.remove_part(part)
-                os.stat(os.path.dirname(part))  # else it has only gone with the whole folder
-                self._left.discard(part)
+                self._remove(part)
+
+    def _remove(self, part: str) -> None:
+        """Remove a temporary file, and forget it once it is seen to be gone."""
+        try:
+            system.remove_part(part)
+        except OSError:
+            if not _is_absent(part):  # where nothing may be written that is refused, too
+                raise
+        os.stat(os.path.dirname(part))  # else it has only gone with the whole folder
+        self._left.discard(part)
 
     def unflushed(self, place: ArchivePath) -> set[str]:
         """Return the folders above a place's own that this life hasn't flushed yet (R2).
@@ -278,9 +286,8 @@ class Reach:
             )
         finally:
             self._left |= {path, taken}
-            system.remove_part(path)
-            system.remove_part(taken)
-            self._left -= {path, taken}
+            self._remove(path)
+            self._remove(taken)
 
     def _write_trial(self, path: str) -> None:
         descriptor = system.create_part(path)
@@ -290,6 +297,14 @@ class Reach:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _is_absent(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return system.is_absent(error)
+    return False
 
 
 def _mount_point_above(path: str) -> str:

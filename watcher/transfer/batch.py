@@ -44,6 +44,8 @@ class Shipment:
 
     transfer: Transfer
     part: str
+    is_begun: bool = False
+    """Whether there may be a part."""
     descriptor: int | None = None
     """The part, open for writing until it is flushed, then for reading it back."""
     trail: Trail | None = None
@@ -178,7 +180,8 @@ class Batch:
                 os.close(descriptor)
         if isinstance(shipment.outcome, Exception):
             without_frames(shipment.outcome)  # its calls hold the batch, which holds it
-        if not isinstance(shipment.outcome, Arrival):
+        if shipment.is_begun and not isinstance(shipment.outcome, Arrival):
+            shipment.is_begun = False  # who throws it away remembers it until it is gone
             self.depot.reach.throw_away(shipment.part)
 
 

@@ -71,6 +71,7 @@ def copy(batch: Batch, shipment: Shipment) -> None:
     wanted = algorithms_for(batch.depot.algorithms, shipment.promises)
     hashing = Hashing([*wanted, READ_BACK])
     with Source(file) as source:
+        shipment.is_begun = True  # whatever comes of that
         shipment.descriptor = system.create_part(shipment.part)
         if file.fingerprint.size > WINDOW and system.flush_range(shipment.descriptor, 0, 1):
             shipment.trail = Trail(shipment.part, batch.moved)
