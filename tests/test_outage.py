@@ -23,6 +23,7 @@ class Share:
         self.error: Exception | None = None
         self.probes = 0
         self.opened = self.closed = 0
+        self.is_closed: bool | None = None
         self.stop = threading.Event()
         self.news: list[News] = []
         activity = Activity()
@@ -38,9 +39,11 @@ class Share:
 
     def open(self) -> None:
         self.opened += 1
+        self.is_closed = False
 
     def close(self) -> None:
         self.closed += 1
+        self.is_closed = True
 
     def waiting(self, count: int) -> list[bool]:
         """Let threads wait at the gate; returns what they were let through with."""
@@ -106,6 +109,53 @@ def test_a_failure_closes_the_gate_and_says_so_once(share: Share):
     assert share.probes == probes
     assert share.closed == 1
     assert share.states == [DestinationState.ONLINE, DestinationState.OFFLINE]
+
+
+def test_a_destination_that_was_never_there_is_down_too(share: Share):
+    """R8: what waits for it alone makes room for others from the first failed probe on."""
+    share.error = OSError(errno.ENETDOWN, "network is down")
+    share.waiting(1)
+    wait_until(lambda: share.probes >= 3)
+    assert share.closed == 1
+    share.error = None
+    wait_until(lambda: share.is_closed is False)
+    assert share.opened == 1
+
+
+def test_what_is_told_last_is_how_it_is(share: Share):
+    """R8: whoever opens it meanwhile is told of after the failure, and so is what waits for it."""
+    assert share.gate.wait()
+
+    class Slow(DestinationDown):
+        """While it is put into words, the destination is back, and somebody wants to use it."""
+
+        @property
+        def mend(self) -> str:
+            share.error = None
+            thread = threading.Thread(target=share.gate.wait)
+            thread.start()
+            share.threads.append(thread)
+            thread.join(0.2)  # longer than a gate that lets it through takes
+            return ""
+
+        @mend.setter
+        def mend(self, _text: str) -> None:
+            pass
+
+    share.error = Slow("gone for a moment")
+    share.gate.failed(share.error)
+    wait_until(lambda: share.gate.is_open)
+    wait_until(lambda: share.is_closed is False)
+    assert share.states[-1] is DestinationState.ONLINE
+
+
+def test_a_late_success_is_no_end_of_an_outage(share: Share):
+    """R8: what another thread had begun before tells nothing of how it is now."""
+    assert share.gate.wait()
+    share.error = OSError(errno.ENETDOWN, "network is down")
+    share.gate.failed(share.error)
+    share.gate.succeeded()
+    assert share.states[-1] is DestinationState.OFFLINE
 
 
 def test_a_destination_that_answers_leaves_the_fault_to_the_file(share: Share):

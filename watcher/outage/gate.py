@@ -16,7 +16,11 @@ _HANGS = "check the network and the server; if it never answers, start the watch
 
 
 class Gate:
-    """The state of one destination: closed in an outage, opened by the one probe for all."""
+    """The state of one destination: closed in an outage, opened by the one probe for all.
+
+    Whatever changes is told under the lock under which it changes, so that the last that is heard
+    of a destination is how it is.
+    """
 
     def __init__(
         self,
@@ -35,8 +39,9 @@ class Gate:
                 it also tries to write there.
             patience: how to wait between probes.
             activity: told of transitions.
-            opened: called when an outage is over.
-            closed: called when one begins; those who wait for work must come here instead.
+            opened: called when an outage is over, under the lock; must not come back here.
+            closed: called likewise when one begins, also with the first failed probe; those who
+                wait for work must come here instead.
 
         """
         self.name = name
@@ -114,8 +119,11 @@ class Gate:
 
     def succeeded(self) -> None:
         """Say that the destination took something: whatever was wrong with it is over."""
-        if self._said is None or self._said[0] is not DestinationState.ONLINE:
-            self._say(DestinationState.ONLINE, None)
+        if self._said is not None and self._said[0] is DestinationState.ONLINE:
+            return
+        with self._condition:
+            if self._is_open:  # else it is down by now, and was begun before that
+                self._say(DestinationState.ONLINE, None)
 
     def stalled(self, seconds: float) -> None:
         """Say that a call to the destination hasn't moved for so long."""
@@ -129,8 +137,10 @@ class Gate:
 
     def moved(self) -> None:
         """Say that a stalled destination answers again; the next call shows how it is."""
-        if self.is_stalled:
-            self._say(DestinationState.ONLINE if self._is_open else DestinationState.OFFLINE, None)
+        with self._condition:
+            if self.is_stalled:
+                is_open = self._is_open
+                self._say(DestinationState.ONLINE if is_open else DestinationState.OFFLINE, None)
 
     def _probe_for_all(self) -> None:
         try:
@@ -138,23 +148,23 @@ class Gate:
         except Stopped:
             return
         else:
-            self._say(DestinationState.ONLINE, None)
             with self._condition:
                 was_down, self._was_down, self._is_open = self._was_down, False, True
+                self._say(DestinationState.ONLINE, None)
+                if was_down:
+                    self._opened()
         finally:
             with self._condition:
                 self._is_probing = False
                 self._condition.notify_all()
-        if was_down:
-            self._opened()
 
     def _down(self, error: BaseException) -> None:
+        is_full = fault_of(error) is Fault.FULL
         with self._condition:
-            was_open, self._is_open, self._was_down = self._is_open, False, True
-        full = fault_of(error) is Fault.FULL
-        self._say(DestinationState.FULL if full else DestinationState.OFFLINE, error)
-        if was_open:
-            self._closed()
+            was_down, self._is_open, self._was_down = self.is_down, False, True
+            self._say(DestinationState.FULL if is_full else DestinationState.OFFLINE, error)
+            if not was_down:
+                self._closed()
 
     def _say(self, state: DestinationState, error: BaseException | None) -> None:
         text, mend = words_of(error) if error else ("", "")
@@ -162,7 +172,6 @@ class Gate:
             if self._said == (state, text):
                 return
             self._said = (state, text)
-            # Told under the lock, so that the last that is said is the last that is heard.
             self._activity.tell(DestinationChanged(self.name, state, text, mend))
 
 
