@@ -20,6 +20,7 @@ import pytest
 from watcher.activity import Notice
 from watcher.errors import WatcherError
 from watcher.ledger import Ledger, database, schema
+from watcher.ledger.rows import Version
 from watcher.model import Checksum, Fingerprint, FinishedFile, HeldBack, Manner, Receipt
 
 DATA = os.path.abspath(os.path.join(os.sep, "data"))
@@ -51,6 +52,10 @@ def receipt(
         manner=Manner.COPIED,
     )
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+
+
+def version_of(file: FinishedFile) -> Version:
+    return file.path, file.fingerprint
 
 
 class Ear:
@@ -182,7 +187,7 @@ class TestWaiting:
     def test_forgotten_is_forgotten(self, ledger: Ledger) -> None:
         ledger.admit([(file(), 5.0, CYCLES)])
         ledger.hold(HeldBack(file().path, "mismatch", "look at it", 6.0))
-        ledger.forget([file().path])
+        ledger.forget([version_of(file())])
         assert (ledger.recall([file()]), ledger.waiting()) == ({}, 0)
         assert ledger.held(file().path) is None
 
@@ -190,11 +195,11 @@ class TestWaiting:
         """R12: the backlog is never read into memory as a whole."""
         names = [f"{number:03}.txt" for number in range(25)]
         ledger.admit([(file(name), 1.0, {}) for name in names])
-        seen: list[str] = []
-        while page := ledger.waiting_sources(seen[-1] if seen else "", 10):
+        seen: list[Version] = []
+        while page := ledger.waiting_versions(seen[-1][0] if seen else "", 10):
             assert len(page) <= 10
             seen += page
-        assert seen == [file(name).path for name in names]
+        assert seen == [version_of(file(name)) for name in names]
 
     def test_the_backlog_is_summed_up(self, ledger: Ledger) -> None:
         """How many files wait, how large they are together, since when the oldest does."""
@@ -227,7 +232,7 @@ class TestReceipts:
         assert ledger.receipts_of(odd.path) == [receipt(odd, conflict=True)]
         assert list(ledger.history(ODD)) == [receipt(odd, conflict=True)]
         assert ledger.receipt_at("archive", receipt(odd).path) == receipt(odd, conflict=True)
-        assert ledger.waiting_sources("", 5) == [odd.path]
+        assert ledger.waiting_versions("", 5) == [version_of(odd)]
         assert ledger.held(odd.path) == HeldBack(
             odd.path, f"no place for {ODD}", "\ud800", 1.0, "cache"
         )
@@ -270,11 +275,19 @@ class TestReceipts:
         ledger.hold(HeldBack(file().path, "offline", "", 6.0, "cache"))
         ledger.record([receipt(file())])
         assert count(ledger) == 1
-        ledger.settle([receipt(file(), "cache")], [file().path])
+        ledger.settle([receipt(file(), "cache")], [version_of(file())])
         assert (ledger.waiting(), ledger.held(file().path)) == (0, None)
         assert count(ledger) == 2
-        ledger.settle([receipt(file(), "cache")], [file().path])
+        ledger.settle([receipt(file(), "cache")], [version_of(file())])
         assert count(ledger) == 2
+
+    def test_R5_what_ends_is_one_version(self, ledger: Ledger) -> None:
+        """A newer one may be waiting by then, in a cycle that must outlive a restart."""
+        newer = file(mtime_ns=7)
+        ledger.admit([(newer, 6.0, CYCLES)])
+        ledger.settle([receipt(file())], [version_of(file())])
+        ledger.forget([version_of(file())])
+        assert ledger.recall([newer])[newer.path].cycles == CYCLES
 
     def test_an_intent_counts_for_nothing_until_it_is_settled(self, ledger: Ledger) -> None:
         """R5: a rename that may not have happened is no receipt, but is known to the next start."""
@@ -282,7 +295,7 @@ class TestReceipts:
         assert ledger.recall([file()]) == {}
         assert list(ledger.history()) == ledger.receipts_of(file().path) == []
         assert ledger.pending() == [receipt(file(), "cache", manner=Manner.RENAMED)]
-        ledger.settle([], [file().path])
+        ledger.settle([], [version_of(file())])
         assert ledger.pending() == []
         assert ledger.archived([file()], ["cache"]) == {file().path}
         assert count(ledger) == 1
@@ -630,7 +643,7 @@ class TestTrouble:
         forbid(disk)
         ledger = Ledger.open(str(disk / "ledger.sqlite"), ear)
         ledger.admit([(file(), 1.0, {})])
-        ledger.settle([receipt(file())], [file().path])
+        ledger.settle([receipt(file())], [version_of(file())])
         assert (ledger.recall([file()]), count(ledger), ledger.waiting()) == ({}, 0, 0)
         assert ledger.trouble
         allow(disk)
@@ -713,7 +726,7 @@ class TestPeek:
         peeked = Ledger.peek(str(path))
         assert peeked
         with pytest.raises(WatcherError, match="reading only"):
-            peeked.forget(["x"])
+            peeked.forget([version_of(file())])
         peeked.close()
 
     @pytest.mark.parametrize("breakage", [text_file, truncated, foreign, tables_gone, rotten])
@@ -797,7 +810,7 @@ for number in range(1_000_000):
                 mine = file(f"{worker} {number}")
                 ledger.admit([(mine, 1.0, {})])
                 assert ledger.recall([mine])
-                ledger.settle([receipt(mine)], [mine.path])
+                ledger.settle([receipt(mine)], [version_of(mine)])
 
         threads = [threading.Thread(target=work, args=(worker,)) for worker in range(8)]
         for thread in threads:

@@ -177,19 +177,12 @@ class Backlog:
                 heapq.heappush(self._lanes[lane].later, (due, next(self._numbers), entry))
                 self._lanes[lane].changed.notify_all()
 
-    def drop(self, entry: Entry) -> bool:
-        """Let an entry go: it is archived, or no longer the file that was looked at.
-
-        Returns:
-            False if a newer version had taken its place already.
-
-        """
+    def drop(self, entry: Entry) -> None:
+        """Let an entry go: it is archived, or no longer the file that was looked at."""
         with self._lock:
             self._is_gone(entry)
-            is_current = self._entries.get(entry.file.path) is entry
-            if is_current:
+            if self._entries.get(entry.file.path) is entry:  # else a newer version is there
                 del self._entries[entry.file.path]
-            return is_current
 
     def drop_path(self, path: str) -> None:
         """Let the entry of a path go, if there is one: the file is gone."""

@@ -11,7 +11,7 @@ from watcher.activity import Notice
 from watcher.ledger import rows, sql
 from watcher.ledger.database import Database, Step, Store
 from watcher.ledger.peek import Peek
-from watcher.ledger.rows import Check, Waiting, key, receipt_of, version
+from watcher.ledger.rows import Check, Version, Waiting, key, receipt_of, version
 from watcher.ledger.search import Checks, Wanted, matching
 from watcher.model import Checksum, FinishedFile, HeldBack, Receipt, Scan
 
@@ -123,10 +123,9 @@ class Ledger:
         """Write what was only admitted yet; durable when this returns, whoever wrote it."""
         self._store.commit()
 
-    def forget(self, sources: Iterable[str]) -> None:
-        """Drop the waiting rows and the reasons of files that are gone or settled."""
-        keys = _keys(sources)
-        self._store.write((sql.FORGET, keys), (sql.RELEASE, keys))
+    def forget(self, versions: Sequence[Version]) -> None:
+        """Drop the waiting rows and the reasons of files that are gone; no newer version's row."""
+        self._store.write(*_ends(versions))
 
     def waiting(self) -> int:
         """Count the waiting rows."""
@@ -137,9 +136,9 @@ class Ledger:
         found = self._store.read(sql.WAITING_TOTALS, (), rows.whole)
         return found[0] if found else (0, 0, None)
 
-    def waiting_sources(self, after: str, limit: int) -> list[str]:
-        """Return the next `limit` waiting sources (plain paths) after `after`, in their order."""
-        return self._store.read(sql.WAITING_SOURCES, (key(after), limit), os.fsdecode)
+    def waiting_versions(self, after: str, limit: int) -> list[Version]:
+        """Return the next `limit` waiting files (by plain paths) after `after`, in their order."""
+        return self._store.read(sql.WAITING_VERSIONS, (key(after), limit), rows.version_of)
 
     def last_cycle(self, destination: str) -> str | None:
         """Return the last cycle that could be read at a destination."""
@@ -169,17 +168,14 @@ class Ledger:
         """Record what is about to be renamed into place; it counts for nothing until settled."""
         self._store.write(*_steps(receipts, rows.PENDING))
 
-    def settle(self, receipts: Sequence[Receipt], sources: Sequence[str]) -> None:
+    def settle(self, receipts: Sequence[Receipt], versions: Sequence[Version]) -> None:
         """Record the last receipts of files that all destinations hold now, in one commit.
 
-        What was intended for the `sources` is valid from now on; their waiting rows and reasons
-        are gone.
+        What was intended for the `versions` is valid from now on; their waiting rows and reasons
+        are gone, but not the row of a newer version that has taken a path meanwhile.
         """
-        keys = _keys(sources)
-        settled = (sql.FULFIL, sql.FORGET, sql.RELEASE)
-        self._store.write(
-            *_steps(receipts, rows.VALID), *((statement, keys) for statement in settled)
-        )
+        fulfilled = [(key(source),) for source, _ in versions]
+        self._store.write(*_steps(receipts, rows.VALID), (sql.FULFIL, fulfilled), *_ends(versions))
 
     def pending(self) -> list[Receipt]:
         """Return what was intended and neither settled nor voided."""
@@ -363,8 +359,9 @@ class Ledger:
         return self._store.read(statement.format(marks=marks), tuple(keys), make)
 
 
-def _keys(sources: Iterable[str]) -> list[tuple[bytes]]:
-    return [(key(source),) for source in sources]
+def _ends(versions: Sequence[Version]) -> tuple[Step, ...]:
+    known = [(key(source), version(fingerprint)) for source, fingerprint in versions]
+    return (sql.FORGET, known), (sql.RELEASE, [(source,) for source, _ in known])
 
 
 def _steps(receipts: Sequence[Receipt], state: int) -> tuple[Step, ...]:

@@ -31,6 +31,8 @@ PENDING, VALID, VOID = 0, 1, 2
 UNSEEN, SEEN = 1, 2
 
 Row = tuple[Any, ...]
+Version = tuple[str, Fingerprint]
+"""A file as it was at some time: its path, and what told it from other versions."""
 
 _name = os.fsdecode
 _shared_name = functools.lru_cache(maxsize=256)(os.fsdecode)
@@ -52,6 +54,11 @@ def folder_key(path: str) -> bytes:
 def version(fingerprint: Fingerprint) -> str:
     """Store a fingerprint; as text, since its numbers may not fit in 64 bits."""
     return f"{fingerprint.size}:{fingerprint.mtime_ns}:{fingerprint.identity}"
+
+
+def version_of(source: bytes, fingerprint: str) -> Version:
+    """Give a file's version back."""
+    return _name(source), _fingerprint(fingerprint)
 
 
 def _fingerprint(text: str) -> Fingerprint:

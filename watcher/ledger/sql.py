@@ -19,10 +19,18 @@ ADMIT = """
         size = excluded.size,
         cycles = excluded.cycles
 """
-FORGET = "DELETE FROM waiting WHERE source IN ([[?]])"
+# The join looks each up by its key; comparing rows with the list as it is would read all that wait.
+FORGET = """
+    WITH gone (source, fingerprint) AS (VALUES [[(?, ?)]])
+    DELETE FROM waiting WHERE source IN (
+        SELECT w.source FROM gone CROSS JOIN waiting AS w
+        ON w.source = gone.source AND w.fingerprint = gone.fingerprint)
+"""
 WAITING = "SELECT count(*) FROM waiting"
 WAITING_TOTALS = "SELECT count(*), coalesce(sum(size), 0), min(first_seen) FROM waiting"
-WAITING_SOURCES = "SELECT source FROM waiting WHERE source > ? ORDER BY source LIMIT ?"
+WAITING_VERSIONS = """
+    SELECT source, fingerprint FROM waiting WHERE source > ? ORDER BY source LIMIT ?
+"""
 LAST_CYCLE = "SELECT name FROM cycle WHERE destination = ?"
 REMEMBER_CYCLE = "INSERT OR REPLACE INTO cycle (destination, name) VALUES (?, ?)"
 

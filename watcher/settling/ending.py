@@ -109,7 +109,7 @@ class Settling:
         for entry, receipt in receipts.items():
             if outcomes[entry] is not None:
                 self._take_back(receipt)
-        settled = [system.plain(e.file.path) for e in outcomes if outcomes[e] is None]
+        settled = [(e.file.path, e.file.fingerprint) for e in outcomes if outcomes[e] is None]
         self._ledger.settle([], settled)
         for unsettled in filter(None, outcomes.values()):
             without_frames(unsettled)  # its calls hold the outcomes, which hold it
@@ -125,7 +125,7 @@ class Settling:
         done = 0
         for receipt in self._ledger.pending():
             if _is_version(system.native(receipt.path), receipt.fingerprint):
-                self._ledger.settle([receipt], [receipt.source])
+                self._ledger.settle([receipt], [(receipt.source, receipt.fingerprint)])
                 done += 1
             else:
                 self._take_back(receipt)

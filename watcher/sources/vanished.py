@@ -30,11 +30,11 @@ class Vanished:
         after = ""
         if self.ledger.waiting() <= found and not self.keeps:
             return
-        while page := self.ledger.waiting_sources(after, _PAGE):
-            after = page[-1]
-            gone = [source for source in page if self._is_gone(system.native(source))]
+        while page := self.ledger.waiting_versions(after, _PAGE):
+            after = page[-1][0]
+            gone = [version for version in page if self._is_gone(system.native(version[0]))]
             self.ledger.forget(gone)
-            for source in gone:
+            for source, _ in gone:
                 self.backlog.drop_path(system.native(source))
                 if source in self.activity.snapshot.held:
                     self.activity.tell(FileReleased(source))

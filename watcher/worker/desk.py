@@ -66,9 +66,9 @@ class Desk:
     def let_go(self, entry: Entry) -> None:
         """Drop a file that is not what was queued, and look at its path again (R6)."""
         self.release(entry)
-        if self.backlog.drop(entry):  # else the row is that of a newer version
-            self.ledger.forget([system.plain(entry.file.path)])
-        self.look_again(entry.file.path)
+        self.look_again(entry.file.path)  # first: it is never nowhere
+        self.backlog.drop(entry)
+        self.ledger.forget([(entry.file.path, entry.file.fingerprint)])
 
     def guard(
         self, serve: Callable[..., None], entries: Sequence[Entry], lane: str, *arguments: object
