@@ -23,6 +23,8 @@ from watcher.lock import is_running, locked
 from watcher.model import DestinationState, Fingerprint, FinishedFile
 from watcher.platform import system
 from watcher.settling import Settling
+from watcher.transfer import carry
+from watcher.worker import lane
 
 S = "bluesky_scans"
 
@@ -153,6 +155,36 @@ def test_a_pass_ends_when_a_destination_goes_just_before_the_last_look(tmp_path:
     assert not is_hung
     assert ended[0].left == 1
     assert source.exists()
+
+
+@pytest.mark.parametrize(("changes", "left"), [(1, 0), (1000, 1)])
+def test_R6_a_pass_looks_again_at_what_changed_and_ends_all_the_same(
+    tmp_path: Path, monkeypatch, changes: int, left: int
+):
+    """A file that was touched on its way is archived; one that never rests is left behind."""
+    inside, touches = Inside(tmp_path), iter(range(1, changes + 1))
+    source = inside.finish(f"RB1/{S}/scan.txt")
+
+    def carry_what_changed(*arguments):
+        if (second := next(touches, None)) is not None:
+            touch(source, second)
+        return carry(*arguments)
+
+    monkeypatch.setattr(lane, "carry", carry_what_changed)
+    with locked(str(inside.state)):
+        watcher = Watcher(inside.config(), Activity())
+        ended = watcher.run_once()
+        watcher.stop()
+    assert ended.left == left
+    assert source.exists() == bool(left)
+    assert inside.archived("RB1/scan.txt").exists() == (not left)
+
+
+def touch(path: Path, second: int) -> None:
+    """Give a marked file another time, as its producer would who goes on."""
+    path.chmod(0o644)
+    os.utime(path, (second, second))
+    system.mark(str(path))
 
 
 def test_files_at_settling_are_settled_within_seconds_too(tmp_path: Path):

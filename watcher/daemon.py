@@ -64,6 +64,8 @@ if TYPE_CHECKING:
 
 _GRACE = 5.0
 """Seconds that copies in flight get when it stops."""
+_OFTEN = 5
+"""Changes of a file after which a single pass ends without it."""
 _GLANCE = 0.01
 """Seconds between two looks whether a single pass is through; longer where more is in memory."""
 
@@ -211,7 +213,8 @@ class Watcher:
         while not self.stop_event.wait(self._glance()) and not self._is_through():
             if self._backlog.has_dropped and not self._backlog.is_crowded:
                 self._rounds.refill()
-        return Ended(result, max(len(self._backlog), self._ledger.waiting()))
+        behind = max(len(self._backlog), self._ledger.waiting())
+        return Ended(result, behind + self._intake.pending())
 
     def stop(self, reason: str = "asked to") -> bool:
         """Stop everything, in the order that is written above.
@@ -318,6 +321,8 @@ class Watcher:
     def _is_through(self) -> bool:
         """Tell whether nothing moves any more: all is archived, or stuck for a reason."""
         if self._backlog.has_dropped and not self._backlog.is_crowded:
+            return False
+        if self._intake.pending(_OFTEN):
             return False
         down = {name for name, gate in self._gates.items() if gate.is_down or gate.is_stalled}
         return self._backlog.is_stuck(down)

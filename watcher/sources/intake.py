@@ -73,6 +73,7 @@ class Intake:
         self._again: OrderedDict[str, int] = OrderedDict()
         self._hinted: OrderedDict[str, None] = OrderedDict()
         self._suspects: dict[str, float] = {}
+        self._looked_at = 0
         self._is_closed = False
         self._taking = threading.Lock()
 
@@ -142,6 +143,17 @@ class Intake:
             self._activity.tell(HintsMissed(len(missed), system.plain(missed[0])))
         return len(missed)
 
+    def pending(self, often: float = math.inf) -> int:
+        """Count the paths that are looked at just now, or will be.
+
+        Args:
+            often: leave out those that were found changed more often than this.
+
+        """
+        with self._changed:
+            waiting = [*self._paths, *(path for _, path in self._delayed)]
+            return self._looked_at + sum(self._again.get(path, 0) <= often for path in waiting)
+
     @property
     def has_suspects(self) -> bool:
         """Whether a walk has found files that a hint may still tell of."""
@@ -149,6 +161,7 @@ class Intake:
 
     def _next(self) -> list[str] | None:
         with self._changed:
+            self._looked_at = 0
             while not self._is_closed:
                 now = time.monotonic()
                 while self._delayed and self._delayed[0][0] <= now:
@@ -157,6 +170,7 @@ class Intake:
                     paths = list(self._paths)[:_AT_ONCE]
                     for path in paths:
                         del self._paths[path]
+                    self._looked_at = len(paths)
                     return paths
                 self._changed.wait(self._delayed[0][0] - now if self._delayed else None)
         return None
