@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -388,6 +389,45 @@ def test_waiting_files_that_vanish_leave_the_count(tmp_path: Path):
         inside.until(lambda: inside.shown.backlog == 0)
         inside.until(lambda: not inside.shown.held)
         assert inside.told(FileReleased)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounts need root")
+def test_R10_what_waits_on_a_volume_that_is_not_mounted_keeps_its_cycle(tmp_path: Path):
+    """Whether it goes while the watcher runs, or isn't there yet when the computer starts."""
+    inside = Inside(tmp_path, rescan_interval="200ms")
+    mount = ["mount", "-t", "tmpfs", "none", str(inside.root)]
+    subprocess.run(mount, check=True)
+    kept = tmp_path / "elsewhere"
+    kept.mkdir()
+    subprocess.run(["mount", "--bind", inside.root, kept], check=True)
+    try:
+        with inside:
+            inside.finish(f"RB1/{S}/before.txt")
+            inside.until(lambda: inside.shown.archived == 1)
+            inside.leave()
+            inside.finish(f"RB1/{S}/scan.txt")
+            inside.until(lambda: inside.watcher._ledger.waiting() == 1)
+            inside.until(lambda: inside.watcher._ledger.last_mount(str(inside.root)))
+            subprocess.run(["umount", "-l", inside.root], check=True)
+            several_walks(inside)
+            assert inside.watcher._ledger.waiting() == 1
+        with inside:
+            several_walks(inside)
+            assert inside.watcher._ledger.waiting() == 1
+        inside.come_back()
+        (inside.share / "cycle_26_3").mkdir()
+        subprocess.run(["mount", "--bind", kept, inside.root], check=True)
+        with inside:
+            inside.until(inside.archived("RB1/scan.txt").exists)
+    finally:
+        subprocess.run(["umount", "-l", inside.root], check=False)
+        subprocess.run(["umount", "-l", kept], check=False)
+
+
+def several_walks(inside: Inside) -> None:
+    """Wait until it was looked at all of the data roots, from now on."""
+    walks = len(inside.told(RescanEnded))
+    inside.until(lambda: len(inside.told(RescanEnded)) > walks + 1)
 
 
 def test_kept_sources_are_archived_once(tmp_path: Path):

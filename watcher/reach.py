@@ -226,10 +226,8 @@ class Reach:
 
     def _look_at_mount(self, fixed: str) -> None:
         """Refuse what lies above the deepest mount that was ever seen there (R2)."""
-        mount = _mount_point_above(fixed)
-        while mount != self.mount and mount != (again := _mount_point_above(fixed)):
-            mount = again  # it went between two calls, which makes a folder look like a mount
-        if len(mount) < len(self.mount) and f"{fixed}{os.sep}".startswith(f"{self.mount}{os.sep}"):
+        mount = mount_above(fixed, self.mount)
+        if mount is None:
             raise DestinationDown(
                 f"a bare folder is where a share was mounted: {self.mount}",
                 mend="mount it again; if it is to be a plain folder, put a `marker` into it",
@@ -305,6 +303,26 @@ def _is_absent(path: str) -> bool:
     except OSError as error:
         return system.is_absent(error)
     return False
+
+
+def mount_above(path: str, seen: str) -> str | None:
+    """Return the mount point that holds a folder.
+
+    Args:
+        path: the folder.
+        seen: the deepest one that was ever seen to hold it, or empty.
+
+    Returns:
+        Empty if that is the system's own root; None if `path` lies in a bare folder now, where
+        `seen` was mounted.
+
+    """
+    mount = _mount_point_above(path)
+    while mount != seen and mount != (again := _mount_point_above(path)):
+        mount = again  # it went between two calls, which makes a folder look like a mount
+    if len(mount) < len(seen) and f"{path}{os.sep}".startswith(f"{seen}{os.sep}"):
+        return None
+    return mount
 
 
 def _mount_point_above(path: str) -> str:

@@ -149,14 +149,20 @@ class Ledger:
         if self.last_cycle(destination) != cycle:
             self._store.write((sql.REMEMBER_CYCLE, [(destination, cycle)]))
 
-    def last_mount(self, destination: str) -> str:
-        """Return the mount point that a destination was last seen on; empty if on none."""
-        return next(map(os.fsdecode, self._store.read(sql.LAST_MOUNT, (destination,), bytes)), "")
+    def last_mount(self, place: str) -> str:
+        """Return the mount point that a place was last seen on; empty if on none.
 
-    def remember_mount(self, destination: str, mount: str) -> None:
-        """Record the mount point that a destination was seen on."""
-        if self.last_mount(destination) != mount:
-            self._store.write((sql.REMEMBER_MOUNT, [(destination, os.fsencode(mount))]))
+        Args:
+            place: a destination's name, or a data root.
+
+        """
+        found = self._store.read(sql.LAST_MOUNT, (os.fsencode(place),), bytes)
+        return next(map(os.fsdecode, found), "")
+
+    def remember_mount(self, place: str, mount: str) -> None:
+        """Record the mount point that a place was seen on."""
+        if self.last_mount(place) != mount:
+            self._store.write((sql.REMEMBER_MOUNT, [(os.fsencode(place), os.fsencode(mount))]))
 
     # Receipts
 

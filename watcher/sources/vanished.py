@@ -9,6 +9,7 @@ from watcher.activity import Activity, FileReleased
 from watcher.backlog import Backlog
 from watcher.ledger import Ledger
 from watcher.platform import system
+from watcher.reach import mount_above
 from watcher.sources.ground import Ground
 
 _PAGE = 500
@@ -27,22 +28,32 @@ class Vanished:
 
     def forget(self, found: int) -> None:
         """Forget them, if there must be some since a walk has found no more finished files."""
-        after = ""
+        after, here = "", self._roots_here()
         if self.ledger.waiting() <= found and not self.keeps:
             return
         while page := self.ledger.waiting_versions(after, _PAGE):
             after = page[-1][0]
-            gone = [version for version in page if self._is_gone(system.native(version[0]))]
+            gone = [v for v in page if not _is_finished(system.native(v[0]))]
+            here &= self._roots_here()  # after the looks: a volume may go at any time
+            gone = [v for v in gone if self.ground.root_of(system.native(v[0])) in {None, *here}]
             self.ledger.forget(gone)
             for source, _ in gone:
                 self.backlog.drop_path(system.native(source))
                 if source in self.activity.snapshot.held:
                     self.activity.tell(FileReleased(source))
 
-    def _is_gone(self, path: str) -> bool:
-        """Tell whether a file is gone, and not only its whole data root for a while."""
-        root = self.ground.root_of(path)
-        return root is None or (os.path.isdir(root) and not _is_finished(path))
+    def _roots_here(self) -> set[str]:
+        """Return the data roots that are there; of others nothing is gone, only out of sight.
+
+        Where a volume was mounted, whichever life saw that, a bare folder doesn't count.
+        """
+        here = set()
+        for root in filter(os.path.isdir, self.ground.roots):
+            mount = mount_above(root, self.ledger.last_mount(root))
+            if mount is not None:
+                self.ledger.remember_mount(root, mount)
+                here.add(root)
+        return here
 
 
 def _is_finished(path: str) -> bool:
