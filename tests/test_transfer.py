@@ -749,14 +749,14 @@ STREAMS = {"notes": b"by hand", "log": b""}
 
 def with_streams(*, keeps: bool, **more: Any) -> contextlib.AbstractContextManager[object]:
     """Let sources have streams, where the system can't give them any."""
-    return faulty(
-        streams={ALWAYS: lambda _real, _path: tuple(STREAMS)},
-        read_stream={
+    script: dict[str, Any] = {
+        "streams": {ALWAYS: lambda _real, _path: tuple(STREAMS)},
+        "read_stream": {
             ALWAYS: lambda real, path, name: real(path, name) if keeps else STREAMS.get(name)
         },
-        keeps_streams={ALWAYS: lambda _real, _folder: keeps},
-        **more,
-    )
+        "keeps_streams": {ALWAYS: lambda _real, _folder: keeps},
+    }
+    return faulty(**script | more)
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -802,6 +802,17 @@ def test_a_stream_that_can_not_be_published_holds_the_file(ground, store):
         (result,) = store.carry(file)
     assert isinstance(result, OSError)
     assert not [n for n in os.listdir(store.home()) if n.endswith(".part")]
+
+
+@pytest.mark.parametrize("operation", ["streams", "read_stream"])
+def test_R2_a_stream_that_can_not_be_read_is_never_left_out(ground, store, operation):
+    """Somebody may have it open; it is the source's fault, not the destination's."""
+    file = ground.finished("scan.txt", b"1 2 3")
+    with with_streams(keeps=False, **{operation: {ALWAYS: fails(errno.EACCES)}}):
+        (result,) = store.carry(file)
+    assert isinstance(result, FileFault)
+    assert result.path == file.path
+    assert store.files() == {}
 
 
 @on_posix

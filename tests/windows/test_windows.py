@@ -109,6 +109,19 @@ def test_streams_are_listed_and_travel(folder: str, source: str) -> None:
     assert Path(path).read_bytes() == b""
 
 
+def test_R2_a_stream_that_somebody_holds_is_no_stream_that_is_not_there(source: str) -> None:
+    set_mark(source, False)
+    system.write_stream(source, "notes", b"by hand")
+    held = api.open_file(f"{source}:notes", api.GENERIC_READ, 0)
+    try:
+        with pytest.raises(PermissionError):
+            system.read_stream(source, "notes")
+    finally:
+        os.close(held)
+    assert system.read_stream(source, "notes") == b"by hand"
+    assert system.read_stream(source, "other") is None
+
+
 @pytest.mark.parametrize(
     ("full", "name"),
     [("::$DATA", ""), (":notes:$DATA", "notes"), (":Zone.Identifier:$DATA", "Zone.Identifier")],

@@ -30,6 +30,8 @@ _NAME_SURROGATE = 0x20000000
 _NO_FILES = {0x80000023, 0x80000024, 0x80000025, 0x80000026}
 """Reparse tags of sockets, and of WSL's pipes and devices."""
 _GONE = {api.ERROR_FILE_NOT_FOUND, api.ERROR_PATH_NOT_FOUND}
+_NO_STREAM = {errno.ENOENT, errno.EINVAL}
+"""What Python's own `open` says of a stream that isn't there, or of a volume that keeps none."""
 _TO_END = api.DELETE | api.FILE_READ_ATTRIBUTES
 _SLICE = 0.5
 """Seconds for which the main thread waits without looking for signals."""
@@ -194,9 +196,11 @@ class Windows(System):
         try:
             with open(f"{path}:{name}", "rb") as stream:
                 return stream.read()
-        except OSError:
+        except OSError as error:
             os.lstat(path)
-            return None
+            if error.errno in _NO_STREAM:
+                return None
+            raise
 
     def prepare_part(self, descriptor: int, times_ns: tuple[int, int]) -> None:
         """Do nothing: a share's client may send data after the times, which changes them."""

@@ -20,7 +20,7 @@ from watcher.checksums.stream import STREAM
 from watcher.errors import FileFault, ProducerMismatch
 from watcher.model import Checksum, FinishedFile
 from watcher.platform import system
-from watcher.transfer.source import Moved, hash_source
+from watcher.transfer.source import Moved, hash_source, unreadable
 
 Accepts = Callable[[FinishedFile, Checksum], bool]
 """Tells whether a person took a file as it is, though this is what its producer promised."""
@@ -65,9 +65,13 @@ def promises(file: FinishedFile, names: Collection[str]) -> tuple[Promise, ...]:
         file: the file.
         names: those of `names_beside` its folder.
 
+    Raises:
+        SourceChanged: it is gone.
+        FileFault: it, or what it is said to be, can't be read.
+
     """
     folder, name = os.path.split(file.path)
-    found = [_in_stream(file.path)]
+    found = [_in_stream(file)]
     for beside, algorithm in digests_beside(names, name) if names else ():
         content = _finished(os.path.join(folder, beside))
         checksum = digest_in(content, algorithm, name) if content else None
@@ -141,11 +145,11 @@ def _finished(path: str) -> bytes | None:
         ) from error
 
 
-def _in_stream(path: str) -> Promise | None:
+def _in_stream(file: FinishedFile) -> Promise | None:
     try:
-        text = system.read_stream(path, STREAM)
-    except OSError:
-        return None  # gone, or not to be read: whoever opens it will tell
+        text = system.read_stream(file.path, STREAM)
+    except OSError as error:
+        raise unreadable(file, error) from error
     found = re.search(rb"\b(?:[0-9A-Fa-f]{2}){16,64}\b", text or b"")
     algorithm = usual(len(found[0])) if found else None
     if not text or not found or not algorithm:

@@ -39,9 +39,7 @@ class Source:
         try:
             self._descriptor = system.open_source(self._file.root, self._file.path)
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and system.is_absent(error):
-                raise SourceChanged("is gone", path=self._file.path) from error
-            raise _unreadable(self._file, error) from error
+            raise unreadable(self._file, error) from error
         try:
             self._look()
         except BaseException:
@@ -68,7 +66,7 @@ class Source:
         try:
             return os.read(self._descriptor, size)
         except OSError as error:
-            raise _unreadable(self._file, error) from error
+            raise unreadable(self._file, error) from error
 
     def _look(self) -> None:
         self.look = os.fstat(self._descriptor)
@@ -81,7 +79,10 @@ def is_still(file: FinishedFile, stat: os.stat_result) -> bool:
     return system.is_plain_file(stat) and system.is_marked(stat) and file.fingerprint.is_of(stat)
 
 
-def _unreadable(file: FinishedFile, error: OSError) -> FileFault:
+def unreadable(file: FinishedFile, error: OSError) -> FileFault:
+    """Return what an error in reading a source means: it is gone, or its own fault."""
+    if isinstance(error, FileNotFoundError) and system.is_absent(error):
+        return SourceChanged("is gone", path=file.path)
     return FileFault(
         f"can't be read: {error.strerror}",
         path=file.path,

@@ -15,7 +15,7 @@ from watcher.errors import CopyDiffers, FileFault
 from watcher.model import ArchivePath, Checksum, FinishedFile
 from watcher.platform import system
 from watcher.transfer.places import candidates, hash_copy, may_hold
-from watcher.transfer.source import Moved
+from watcher.transfer.source import Moved, unreadable
 
 _SUFFIX = ".stream"
 
@@ -108,6 +108,10 @@ class Beside:
 
 
 def _streams(file: FinishedFile) -> dict[str, bytes]:
-    names = system.streams(file.path)
-    contents = {name: system.read_stream(file.path, name) for name in names}
+    """Read a source's streams; what can't be read is the source's fault, and never left out."""
+    try:
+        names = system.streams(file.path)
+        contents = {name: system.read_stream(file.path, name) for name in names}
+    except OSError as error:
+        raise unreadable(file, error) from error
     return {name: content for name, content in contents.items() if content is not None}
