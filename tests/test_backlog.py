@@ -81,6 +81,19 @@ def test_an_old_file_that_was_turned_away_does_not_keep_a_new_one_out(backlog: B
     assert backlog.offer(entry("new")) is Offer.TAKEN
 
 
+def test_R8_what_is_held_back_makes_room_for_what_is_not(backlog: Backlog):
+    """One experiment that nobody may write to doesn't stop all others, new files or old ones."""
+    for n in range(10):
+        backlog.offer(one := entry(f"{n}"))
+        one.reason = "denied"
+    known = entry("known", fresh=False)
+    known.was_held = True
+    assert backlog.offer(known) is Offer.FULL
+    assert backlog.offer(entry("old", fresh=False)) is Offer.TAKEN
+    assert backlog.offer(entry("new")) is Offer.TAKEN
+    assert len(backlog) == 10
+
+
 def test_nothing_makes_room_for_what_would_only_wait(backlog: Backlog):
     """R12: where the other destination is filled by renaming, a newcomer can't be served either."""
     for n in range(10):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.faulty import ALWAYS, faulty
 from tests.inside import Inside
-from watcher.activity import DestinationChanged, FileHeldBack, FileReleased
+from watcher.activity import DestinationChanged, FileHeldBack, FileReleased, RescanEnded
 from watcher.backlog import Entry
 from watcher.errors import FileFault
 from watcher.ledger import Ledger
@@ -54,6 +54,25 @@ def test_a_poisoned_file_backs_off_alone(tmp_path: Path):
         inside.until(lambda: not inside.shown.held)
         assert ledger.held(str(source)) is None
         ledger.close()
+
+
+def test_R8_files_that_are_held_back_take_no_room_from_others(tmp_path: Path):
+    """More than there is room for, of one experiment; R11: and no rescan tells them once more."""
+    inside = Inside(tmp_path, rescan_interval="200ms")
+    inside.capacity = 20
+    inside.archived("RB1").write_bytes(b"in the way")
+    held = [inside.finish(f"RB1/{S}/{n}.txt") for n in range(30)]
+    with inside:
+        inside.until(lambda: len(inside.told(FileHeldBack)) >= 20)
+        for n in range(3):
+            inside.finish(f"RB2/{S}/{n}.txt")
+            inside.until(inside.archived(f"RB2/{n}.txt").exists)
+        walks = len(inside.told(RescanEnded))
+        inside.until(lambda: len(inside.told(RescanEnded)) > walks + 3)
+        told = [news.held.source for news in inside.told(FileHeldBack)]
+        assert len(told) == len(set(told))
+        inside.archived("RB1").unlink()
+        inside.until(lambda: not any(map(Path.exists, held)))
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])

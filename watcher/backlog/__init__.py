@@ -63,8 +63,8 @@ class Backlog:
         self._down: set[str] = set()
         self._come_last: set[str] = set()
         """Lanes that are known to leave files to be renamed."""
-        self._no_room_until = {True: 0.0, False: 0.0}
-        """For a fresh newcomer and for an old one: when it is worth looking for room again."""
+        self._no_room_until: dict[tuple[bool, bool], float] = {}
+        """When it is worth looking for room again for a newcomer, by what room there is for it."""
         self.has_dropped = False
         """Whether a file was turned away since this was last set to False."""
 
@@ -216,7 +216,7 @@ class Backlog:
         """Make those who take from a lane see that it can't be used."""
         with self._lock:
             self._down.add(lane)
-            self._no_room_until = dict.fromkeys(self._no_room_until, 0.0)
+            self._no_room_until.clear()
             self._lanes[lane].changed.notify_all()
 
     def close(self) -> None:
@@ -229,14 +229,14 @@ class Backlog:
     def _makes_room_for(self, newcomer: Entry) -> bool:
         """Drop some of those that need not be here now, if the newcomer can be served (R8).
 
-        They wait only for what is down, or are old where the newcomer is fresh. They are on the
-        disk and in the ledger, and come back when there is room. What is filled by renaming comes
-        last in any case.
+        They wait only for what is down, or are old where the newcomer is fresh; else they are held
+        back, which the newcomer isn't as far as is known. They are on the disk and in the ledger,
+        and come back when there is room. What is filled by renaming comes last in any case.
         """
         if not newcomer.next_stops - self._down - self._come_last:
             return False
-        now = time.monotonic()
-        if now < self._no_room_until[newcomer.is_fresh]:
+        now, kind = time.monotonic(), (newcomer.is_fresh, newcomer.was_held)
+        if now < self._no_room_until.get(kind, 0.0):
             return False
         idle = [
             entry
@@ -244,10 +244,12 @@ class Backlog:
             if entry.next_stops <= self._down or (newcomer.is_fresh and not entry.is_fresh)
             if not entry.reason
         ]
+        if not idle and not newcomer.was_held:
+            idle = [entry for entry in self._entries.values() if entry.reason]
         for entry in idle[-(self._capacity // 100 or 1) :]:
             self.drop(entry)
         if not idle:
-            self._no_room_until[newcomer.is_fresh] = now + SLOW
+            self._no_room_until[kind] = now + SLOW
         return bool(idle)
 
     def _is_gone(self, entry: Entry) -> None:

@@ -32,6 +32,8 @@ class Entry:
     attempts: dict[str, int] = field(default_factory=dict)
     reason: str = ""
     """Why it is held back; empty if it isn't."""
+    was_held: bool = False
+    """Why it was held back is on record, of the time before it was brought back."""
     held_in: str = ""
     """The lane that holds it back; the reasons of others are not told meanwhile."""
     settles_after: str | None = None

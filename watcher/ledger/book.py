@@ -339,6 +339,14 @@ class Ledger:
         """Return the reason why a file stays behind."""
         return next(iter(self._store.read(sql.HELD, (key(source),), rows.held_of)), None)
 
+    def held_among(self, files: Sequence[FinishedFile]) -> set[str]:
+        """Return the paths of those files that stay behind for a reason."""
+        paths: set[str] = set()
+        for chunk in rows.chunks(files):
+            wanted = {key(file.path): file.path for file in chunk}
+            paths.update(wanted[source] for source in self._among(sql.HELD_AMONG, wanted, bytes))
+        return paths
+
     # Conflicts
 
     def unseen_conflicts(self) -> int:

@@ -38,6 +38,7 @@ REMEMBER_CYCLE = "INSERT OR REPLACE INTO cycle (destination, name) VALUES (?, ?)
 
 HOLD = "INSERT OR REPLACE INTO held (source, since, words) VALUES (?, ?, ?)"
 RELEASE = "DELETE FROM held WHERE source IN ([[?]])"
+HELD_AMONG = "SELECT source FROM held WHERE source IN ({marks})"
 HELD = "SELECT source, since, words FROM held WHERE source = ?"
 
 # Receipts

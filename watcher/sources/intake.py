@@ -212,6 +212,8 @@ class Intake:
             new = [f for f in files if f.path not in known or known[f.path].first_seen is None]
             marked = {f.path: _marked_at(f) for f in new}
             doubtful = self._ledger.born + _LOOK_BACK
+            # Where room is scarce, it goes to those that nothing is known to hold back.
+            held = self._ledger.held_among(files) if self._backlog.is_crowded else set[str]()
             # From here on nothing is read from the ledger: that would be a commit.
             self._ledger.admit([(f, marked[f.path], cycles) for f in new])
             with self._backlog.together():
@@ -219,6 +221,7 @@ class Intake:
                     waiting = known.get(file.path, _NOTHING)
                     entry = _entry(file, waiting, marked.get(file.path), cycles)
                     entry.is_fresh = is_fresh
+                    entry.was_held = file.path in held
                     entry.may_be_earlier = (
                         file.path in marked and file.fingerprint.mtime_ns / 1e9 < doubtful
                     )

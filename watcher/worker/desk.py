@@ -50,6 +50,10 @@ class Desk:
         if reason == entry.reason or (entry.reason and entry.held_in != lane):
             return
         entry.reason, entry.held_in = reason, lane
+        was_held, entry.was_held = entry.was_held, False
+        before = self.ledger.held(source) if was_held else None
+        if before and (before.reason, before.destination) == (reason, destination):
+            return  # it only had to make room for others meanwhile
         mismatch = isinstance(error, ProducerMismatch)
         held = HeldBack(source, reason, mend, time.time(), destination, mismatch)
         self.ledger.hold(held)
