@@ -16,7 +16,14 @@ import pytest
 from tests.depots import CYCLE, MANIFEST, Ground, Store, digest_of, nothing, rewrite
 from tests.faulty import ALWAYS, after, before, does_but_fails, fails, faulty, flip_a_bit
 from tests.platforms import link, on_posix, wine_excuses
-from watcher.errors import CopyDiffers, DestinationDown, FileFault, SourceBusy, SourceChanged
+from watcher.errors import (
+    CopyDiffers,
+    DestinationDown,
+    FileFault,
+    ProducerMismatch,
+    SourceBusy,
+    SourceChanged,
+)
 from watcher.model import Arrival, Manner
 from watcher.platform import system
 from watcher.transfer import carry, make_folders
@@ -781,6 +788,29 @@ def test_streams_that_do_not_fit_are_published_beside(ground, store, times):
         "scan.txt.notes.stream": digest_of(b"by hand"),
         "scan.txt.log.stream": digest_of(b""),
     }
+
+
+def test_R2_where_the_producers_word_can_not_be_looked_for_nothing_is_archived(
+    ground, store, monkeypatch
+):
+    """A checksum that doesn't match may lie there; the next attempt finds it."""
+    file = ground.finished("scan.txt", b"1 2 3")
+    ground.finished("scan.txt.sha256", f"{digest_of(b'another')} *scan.txt\n".encode())
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: denied(folder, listdir))
+    (result,) = store.carry(file)
+    assert isinstance(result, FileFault)
+    assert store.files() == {}
+    monkeypatch.undo()
+    (result,) = store.carry(file)
+    assert isinstance(result, ProducerMismatch)
+
+
+def denied(folder: str, listdir: Callable[[str], list[str]]) -> list[str]:
+    """Deny to list scan folders."""
+    if os.path.basename(folder) == "bluesky_scans":
+        raise OSError(errno.EIO, os.strerror(errno.EIO), folder)
+    return listdir(folder)
 
 
 def test_a_stream_whose_name_is_taken_gets_another(ground, store):

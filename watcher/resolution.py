@@ -86,13 +86,13 @@ def _finished(config: Config, path: str) -> FinishedFile | str:
 def _looked_at(
     config: Config, file: FinishedFile, ledger: Ledger, *, accept: bool
 ) -> tuple[list[str], bool]:
-    kept = promises(file, names_beside(os.path.dirname(file.path)))
-    if not kept:
-        return ["its producer left no checksum that is finished", _next(config)], True
     try:
-        broken = list(_broken(config, file, kept, ledger, accept=accept))
+        kept = promises(file, names_beside(os.path.dirname(file.path)))
+        broken = list(_broken(config, file, kept, ledger, accept=accept)) if kept else []
     except FileFault as error:
         return [str(error)], False
+    if not kept:
+        return ["its producer left no checksum that is finished", _next(config)], True
     if not broken:
         return [f"it matches what {kept[0].where} says", _next(config)], True
     last = _next(config) if accept else "`--accept` archives it as it is"

@@ -47,11 +47,22 @@ def accepts_none(_file: FinishedFile, _promised: Checksum) -> bool:
 
 
 def names_beside(folder: str) -> frozenset[str]:
-    """Return the names in a source's folder that may be those of checksum files."""
+    """Return the names in a source's folder that may be those of checksum files.
+
+    Raises:
+        FileFault: it can't be looked for them; what they say must not be passed over.
+
+    """
     try:
         names = os.listdir(folder)
-    except OSError:
-        return frozenset()  # whoever opens the source will tell
+    except OSError as error:
+        if system.is_absent(error):
+            return frozenset()  # whoever opens the source will tell
+        raise FileFault(
+            f"it can't be looked for its checksum in its folder: {error.strerror}",
+            path=system.plain(folder),
+            mend="give the account that runs the watcher the right to list it, or check the disk",
+        ) from error
     if not _suffix().search("\0".join(names)):  # one search, not thousands: mostly there are none
         return frozenset()
     looks = _suffix(r"(?:\.[^.]*)?$").search
