@@ -9,6 +9,7 @@ import pytest
 
 from tests.depots import CYCLE, Ground, Store, digest_of, rewrite
 from tests.faulty import ALWAYS, after, before, does_but_fails, fails, faulty, flip_a_bit
+from tests.harness import wait_until
 from tests.platforms import link, on_posix, remove_marked
 from watcher.backlog import Entry
 from watcher.errors import FileFault, SourceChanged
@@ -147,6 +148,35 @@ def test_a_source_that_changed_after_the_copy_stays(scene, moved):
     rewrite(file.path, b"another version")
     assert isinstance(why(scene.settle(entry)), SourceChanged)
     assert Path(file.path).read_bytes() == b"another version"
+
+
+@on_posix
+@pytest.mark.parametrize("moved", [False, True])
+def test_R6_content_that_changed_without_a_trace_but_one_stays(scene, tmp_path, moved):
+    """Size, time and mark are what they were; only the system tells that it changed."""
+    file = scene.ground.finished()
+    entry = scene.half(file) if moved else scene.copied(file)
+    a_tick_after(entry.receipts["archive"], tmp_path / "clock")
+    flip_a_bit(file.path)
+    changed = Path(file.path).read_bytes()
+    assert isinstance(why(scene.settle(entry)), SourceChanged)
+    assert Path(file.path).read_bytes() == changed
+    assert scene.ledger.recall([file])[file.path].receipts == {}
+
+
+@on_posix
+def test_a_source_that_was_only_touched_goes(scene, tmp_path):
+    """R11: rights that somebody gave meanwhile are no other content."""
+    file = scene.ground.finished()
+    entry = scene.half(file)
+    a_tick_after(entry.receipts["archive"], tmp_path / "clock")
+    os.chmod(file.path, 0o440)
+    assert not isinstance(scene.settle(entry), Unsettled)
+
+
+def a_tick_after(receipt: Receipt, clock: Path) -> None:
+    """Wait until the file system's clock, which is a coarse one, shows a later time."""
+    wait_until(lambda: clock.touch() or clock.stat().st_ctime > receipt.archived_at)
 
 
 @pytest.mark.parametrize("operation", ["remove_source", "move_source"])

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NoReturn
 
 from watcher.backlog import Entry
 from watcher.errors import FileFault, SourceChanged
 from watcher.ledger import Ledger
-from watcher.model import Arrival, Checksum, FinishedFile, Manner, Transfer
+from watcher.model import Arrival, Checksum, FinishedFile, Manner, Receipt, Transfer
 from watcher.outage import Pulses
 from watcher.platform import system
 from watcher.settling.outcome import At, CopyGone, Kept, Outcomes, Unsettled
 from watcher.transfer import (
     Depot,
     candidates,
+    hash_source,
     holds,
     is_still,
     is_taken,
@@ -60,8 +62,9 @@ class Planning:
         ready: set[str] = set()
         for entry in entries:
             with Kept(outcomes, entry):
-                _look_at_source(entry.file)
+                look = _look_at_source(entry.file)
                 self._look_at_copies(entry, looks)
+                self._look_at_content(entry, look)
                 if entry.renamed_into:
                     self._look_at(entry.renamed_into, looks)
                     arrival = self._plan_move(entry, entry.renamed_into, ready)
@@ -89,9 +92,7 @@ class Planning:
         """Look at each published copy once more (R2)."""
         receipts = {n: r for n, r in entry.receipts.items() if n in self._depots}
         if len({receipt.checksums for receipt in receipts.values()}) > 1:
-            for name, receipt in receipts.items():  # which of them is right, only new ones tell
-                self._ledger.void(receipt.source, name, receipt)
-            raise Unsettled(SourceChanged("two destinations got different content"))
+            self._start_over(receipts.values(), "two destinations got different content")
         for name, receipt in receipts.items():
             depot = self._depots[name]
             if depot.cleaned_by_others or self._keep:
@@ -100,6 +101,30 @@ class Planning:
             with At(name, self._pulses):
                 if not may_hold(system.native(receipt.path), entry.file.fingerprint.size):
                     raise CopyGone(f"the copy at {name} is gone: {receipt.path}")
+
+    def _look_at_content(self, entry: Entry, look: os.stat_result) -> None:
+        """Read a source again that was touched since its first copy, and hold it to that (R6).
+
+        Whoever changes a file can give it back its size, its time and its mark, but not the time
+        of that, where the system tells it.
+        """
+        receipts = [r for n, r in entry.receipts.items() if n in self._depots]
+        touched = system.marked_at(look)
+        if not receipts or touched is None or touched <= min(r.archived_at for r in receipts):
+            return
+        copied = receipts[0].checksums
+        try:
+            made = hash_source(entry.file, [one.algorithm for one in copied], unwatched)
+        except FileFault as error:
+            raise Unsettled(error) from error
+        if made != copied:
+            self._start_over(receipts, "was changed after it was copied")
+
+    def _start_over(self, receipts: Iterable[Receipt], reason: str) -> NoReturn:
+        """Let no copy count: which of them is right, only new ones tell."""
+        for receipt in receipts:
+            self._ledger.void(receipt.source, receipt.destination, receipt)
+        raise Unsettled(SourceChanged(reason))
 
     def _plan_move(self, entry: Entry, destination: str, ready: set[str]) -> Arrival:
         """Find the place for the source itself; the source is not touched.
@@ -136,11 +161,12 @@ class Planning:
         return vouched(entry.file, depot.algorithms, depot.accepts, unwatched)
 
 
-def _look_at_source(file: FinishedFile) -> None:
+def _look_at_source(file: FinishedFile) -> os.stat_result:
     """Look early, so that a source that is gone isn't taken for a destination's fault."""
     try:
-        if is_still(file, os.lstat(file.path)):
-            return
+        look = os.lstat(file.path)
+        if is_still(file, look):
+            return look
     except OSError as error:
         if not system.is_absent(error):
             fault = FileFault(f"can't be looked at: {error.strerror}", path=file.path)
