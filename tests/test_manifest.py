@@ -119,11 +119,15 @@ def test_other_names_are_free(tmp_path, name):
 
 @pytest.mark.posix
 @pytest.mark.skipif(os.name == "nt", reason="an ordinary file has no mode there")
-def test_a_manifest_is_an_ordinary_writable_file(tmp_path):
-    Manifest(["sha256"]).write([entry(tmp_path, "scan.txt")])
-    mask = os.umask(0)
-    os.umask(mask)
-    assert (tmp_path / MANIFEST).stat().st_mode & 0o777 == 0o644 & ~mask
+@pytest.mark.parametrize("mask", [0o022, 0o002])
+def test_a_manifest_is_an_ordinary_writable_file(tmp_path, mask):
+    """R8: where a group shares an experiment, its other accounts add their lines."""
+    before = os.umask(mask)
+    try:
+        Manifest(["sha256"]).write([entry(tmp_path, "scan.txt")])
+    finally:
+        os.umask(before)
+    assert (tmp_path / MANIFEST).stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 # Once

@@ -33,7 +33,8 @@ from watcher.platform.locking import locked
 _NAMES_IN_MEMORY = 200_000
 _TRIES = 3
 _BLOCK = 256 << 10
-_MODE = 0o644
+_MODE = 0o666
+"""Less the umask: where a group shares an experiment, each of its accounts adds its lines."""
 _EXTRA = ("O_BINARY", "O_CLOEXEC", "O_NOINHERIT", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY")
 _FLAGS = os.O_RDWR
 for _flag in _EXTRA:  # each system has its own of these
