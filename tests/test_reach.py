@@ -129,6 +129,22 @@ def test_a_mount_that_goes_leaves_a_folder_that_is_not_used(tmp_path, when):
     assert below(store.folder) == []
 
 
+@as_root
+def test_nothing_is_made_where_the_data_root_was_mounted(tmp_path):
+    """R2: what lies below it comes back with it."""
+    root = tmp_path / "data"
+    root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", root], check=True)
+    try:
+        store = Store(root, "Export only", below="{experiment}", below_root=str(root))
+        store.reach.probe(True)
+    finally:
+        subprocess.run(["umount", root], check=True)
+    with pytest.raises(DestinationDown, match="bare folder"):
+        store.reach.probe(True)
+    assert below(root) == []
+
+
 def test_trying_to_write_leaves_nothing_and_makes_nothing(store):
     """R5: also what an earlier life left there is gone."""
     (store.folder / CYCLE / PartNames("host", "state").new()).touch()

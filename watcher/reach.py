@@ -104,7 +104,7 @@ class Reach:
                 mend="mount the share, or correct `marker`; nothing is written there meanwhile",
             )
         if not self._marker:
-            self._look_at_mount(fixed)
+            self.mount = self._mount_of(fixed)
         if self._template.has_cycle:
             self._look_for_cycles()
         self._look_where_links_lead()
@@ -202,6 +202,8 @@ class Reach:
                 f"its folder is missing: {system.plain(fixed)}",
                 mend="mount the share or make the folder; it is never created by the watcher",
             )
+        if not self._marker:
+            self._mount_of(self._below_root)  # nothing is made in the bare folder below a mount
         os.makedirs(fixed, exist_ok=True)
         while len(fixed) > len(self._below_root):
             fixed = os.path.dirname(fixed)
@@ -224,15 +226,15 @@ class Reach:
         base = self._template.base(self.cycles[0] if self.cycles else None)
         return base or self._template.fixed
 
-    def _look_at_mount(self, fixed: str) -> None:
+    def _mount_of(self, folder: str) -> str:
         """Refuse what lies above the deepest mount that was ever seen there (R2)."""
-        mount = mount_above(fixed, self.mount)
+        mount = mount_above(folder, self.mount)
         if mount is None:
             raise DestinationDown(
                 f"a bare folder is where a share was mounted: {self.mount}",
                 mend="mount it again; if it is to be a plain folder, put a `marker` into it",
             )
-        self.mount = mount
+        return mount
 
     def _look_for_cycles(self) -> None:
         parent = self._template.cycles
