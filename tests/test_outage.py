@@ -250,6 +250,7 @@ def test_a_wait_that_is_interrupted_makes_no_more_attempts():
     ("error", "fault"),
     [
         (OSError(errno.ENOSPC, ""), Fault.FULL),
+        (OSError(errno.EMFILE, ""), Fault.UNKNOWN),
         (OSError(errno.EACCES, ""), Fault.DENIED),
         (OSError(errno.ESTALE, ""), Fault.OUTAGE),
         (SourceBusy("open"), Fault.BUSY),

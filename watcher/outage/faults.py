@@ -42,7 +42,7 @@ _ERRNOS = {
         *(errno.ECONNABORTED, errno.EPIPE, errno.ENXIO, errno.ENODEV),
         *(getattr(errno, n) for n in ("EHOSTDOWN", "EREMOTEIO") if hasattr(errno, n)),
     },
-    Fault.FULL: {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EMFILE, errno.ENFILE},
+    Fault.FULL: {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)},
     Fault.DENIED: {errno.EACCES, errno.EPERM, errno.EROFS},
     Fault.BUSY: {errno.EBUSY, errno.ETXTBSY, errno.EAGAIN},
 }
