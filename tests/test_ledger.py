@@ -638,6 +638,25 @@ class TestTrouble:
         assert len(list(ledger.history())) == 2001
         ledger.close()
 
+    def test_R8_another_program_that_holds_it_is_waited_for_once(
+        self, path: Path, ear: Ear, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody looks at it with a tool: files don't wait for that, and what to do is said."""
+        monkeypatch.setattr(database, "_PATIENCE", 0.5)
+        ledger = Ledger.open(str(path), ear)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        for number in range(100):
+            ledger.record([receipt(file(f"{number}"))])
+        assert time.monotonic() - began < 25.0
+        assert "close the program" in ear.text
+        other.execute("ROLLBACK")
+        other.close()
+        ledger.record([receipt(file("last"))])
+        assert (count(ledger), ledger.trouble) == (101, "")
+        ledger.close()
+
     def test_it_starts_on_a_disk_that_takes_nothing(self, disk: Path, ear: Ear) -> None:
         """Without any ledger at all the work goes on, too."""
         forbid(disk)

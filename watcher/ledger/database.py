@@ -42,6 +42,8 @@ _IMPOSSIBLE = (
 _REPEATED = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
 _AT_ONCE = (256, 64, 16, 4, 1)
 """Rows of one statement: few different numbers, so that each is prepared once."""
+_PATIENCE = 5.0
+"""Seconds to wait for another program that writes to the ledger."""
 _COMPANIONS = ("-wal", "-shm", "-journal")
 _PREPARE = (
     "PRAGMA journal_mode = WAL",
@@ -115,6 +117,11 @@ def _run(connection: sqlite3.Connection, sql: str, rows: Sequence[tuple[Any, ...
 @functools.lru_cache(maxsize=128)
 def _written_out(sql: str, count: int) -> str:
     return _REPEATED.sub(lambda found: ", ".join([found[1]] * count), sql)
+
+
+def _is_busy(error: Exception) -> bool:
+    busy = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+    return isinstance(error, sqlite3.DatabaseError) and _code(error) in busy
 
 
 def is_damage(error: Exception) -> bool:
@@ -201,13 +208,23 @@ class Database:
         is_new, self.trouble = not self.trouble, str(error) or type(error).__name__
         if is_new:
             mend = f"free space on the disk of {self._path}, or make it writable"
+            if _is_busy(error):
+                mend = f"close the program that has {self._path} open"
+            self._be_patient(0.0)  # nobody waits as long once more
             text = f"the ledger can't be used, archiving goes on without it: {self.trouble}"
             self._tell(Notice("error", text, mend))
 
     def _trouble_ended(self) -> None:
         lost = f"; {self._lost} records were lost" if self._lost else ""
         self.trouble, self._lost = "", 0
+        self._be_patient(_PATIENCE)
         self._tell(Notice("info", f"the ledger is written again{lost}"))
+
+    def _be_patient(self, seconds: float) -> None:
+        """Say how long to wait for another program that writes to the ledger."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
     def _forget_surplus(self) -> None:
         """Keep memory flat: the oldest go first, and are counted."""
@@ -263,7 +280,7 @@ class Database:
         if os.path.isfile(self._path) and not os.path.getsize(self._path):
             self._tell(Notice("warning", f"the ledger {self._path} was empty; a new one is begun"))
         connection = sqlite3.connect(
-            self._path, timeout=5.0, isolation_level=None, check_same_thread=False
+            self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
         )
         try:
             version_of(connection)  # before anything is changed in it
