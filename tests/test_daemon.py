@@ -430,6 +430,21 @@ def several_walks(inside: Inside) -> None:
     inside.until(lambda: len(inside.told(RescanEnded)) > walks + 1)
 
 
+def test_what_waits_in_a_folder_that_is_excluded_by_now_waits_no_more(tmp_path: Path):
+    """R11: nobody is told for ever that something is behind."""
+    inside = Inside(tmp_path)
+    with inside:
+        inside.finish(f"RB1/{S}/before.txt")
+        inside.until(lambda: inside.shown.archived == 1)
+        inside.leave()
+        source = inside.finish(f"RB2/{S}/scan.txt")
+        inside.until(lambda: inside.watcher._ledger.waiting() == 1)
+    inside.settings["exclude"] = ["Export only", "RB2"]
+    with inside:
+        inside.until(lambda: inside.watcher._ledger.waiting() == 0)
+    assert source.exists()
+
+
 def test_kept_sources_are_archived_once(tmp_path: Path):
     """R9: not again at the next rescan, nor after a restart."""
     inside = copied(tmp_path, rescan_interval="200ms")

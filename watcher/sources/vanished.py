@@ -33,7 +33,7 @@ class Vanished:
             return
         while page := self.ledger.waiting_versions(after, _PAGE):
             after = page[-1][0]
-            gone = [v for v in page if not _is_finished(system.native(v[0]))]
+            gone = [v for v in page if not self._waits(system.native(v[0]))]
             here &= self._roots_here()  # after the looks: a volume may go at any time
             gone = [v for v in gone if self.ground.root_of(system.native(v[0])) in {None, *here}]
             self.ledger.forget(gone)
@@ -41,6 +41,16 @@ class Vanished:
                 self.backlog.drop_path(system.native(source))
                 if source in self.activity.snapshot.held:
                     self.activity.tell(FileReleased(source))
+
+    def _waits(self, path: str) -> bool:
+        """Tell whether a finished file is there that is to be archived."""
+        if self.ground.is_excluded(path):
+            return False
+        try:
+            stat = os.lstat(path)
+        except OSError as error:
+            return not system.is_absent(error)
+        return system.is_plain_file(stat) and system.is_marked(stat)
 
     def _roots_here(self) -> set[str]:
         """Return the data roots that are there; of others nothing is gone, only out of sight.
@@ -54,11 +64,3 @@ class Vanished:
                 self.ledger.remember_mount(root, mount)
                 here.add(root)
         return here
-
-
-def _is_finished(path: str) -> bool:
-    try:
-        stat = os.lstat(path)
-    except OSError as error:
-        return not system.is_absent(error)
-    return system.is_plain_file(stat) and system.is_marked(stat)
