@@ -17,6 +17,7 @@ from watcher.activity import (
     News,
     RescanEnded,
     Snapshot,
+    SpaceMeasured,
     Started,
     fold,
 )
@@ -181,4 +182,29 @@ def trouble() -> Snapshot:
     )
 
 
-ALL = {scene.__name__: scene for scene in (starting, calm, outage, draining, trouble)}
+def full() -> Snapshot:
+    """The archive is full: a file waits for room there, and another for a person."""
+    down = DestinationChanged(
+        "archive",
+        DestinationState.FULL,
+        "No space left on device",
+        "free some space there; it goes on by itself",
+    )
+    held = HeldBack(
+        rf"{ROOT}\RB123456\bluesky_scans\scan_998.txt",
+        "it differs from its producer's checksum: it is sha256:1a2b3c4d",
+        "look at both; `watcher resolve FILE --accept` archives it as it is",
+        NOW - 120,
+        "archive",
+        mismatch=True,
+    )
+    news: list[tuple[float, News]] = [
+        (100.0, down),
+        (30.0, FileHeldBack(held)),
+        (5.0, SpaceMeasured(ROOT, 76 * 10**9, 271 * 10**9, None)),
+        (5.0, BacklogChanged(2, 60_000_000, NOW - 120)),
+    ]
+    return told(news, calm())
+
+
+ALL = {scene.__name__: scene for scene in (starting, calm, outage, draining, trouble, full)}

@@ -15,7 +15,14 @@ from rich.console import Console
 
 from tests import scenes
 from tests.scenes import NOW
-from watcher.activity import Activity, Archived, DestinationChanged, Snapshot, Started
+from watcher.activity import (
+    Activity,
+    Archived,
+    DestinationChanged,
+    Snapshot,
+    SpaceMeasured,
+    Started,
+)
 from watcher.model import DestinationState
 from watcher.views import words
 from watcher.views.dashboard import render, run_dashboard, summary
@@ -25,7 +32,8 @@ from watcher.views.health import STRANDED_MEND, UNREADABLE_MEND
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SIZES = [(200, 60), (140, 40), (100, 30), (96, 22), (80, 24), (60, 15), (40, 8), (20, 1)]
-PICTURES = [("calm", 100, 30), ("outage", 60, 15), ("trouble", 100, 30), ("draining", 200, 40)]
+PICTURES = [("calm", 100, 30), ("outage", 60, 15), ("trouble", 100, 30), ("draining", 200, 40),
+            ("full", 80, 24), ("full", 40, 12)]  # fmt: skip
 
 
 def shown(scene: Snapshot, width: int, height: int, encoding: str = "utf-8") -> str:
@@ -91,6 +99,37 @@ def test_the_most_important_is_there_on_the_smallest_screen() -> None:
     assert "128 files" in text
 
 
+@pytest.mark.parametrize("size", [(120, 40), (96, 22), (80, 24), (70, 22), (60, 15), (40, 12)])
+def test_what_is_wrong_and_what_waits_is_there_on_every_screen(size: tuple[int, int]) -> None:
+    """R11: what is down, what waits and for what, which file is held back, and what to do."""
+    text = shown(scenes.full(), *size)
+    for said in ("full", "No space left", "2 files", "oldest 2 min", "waits for archive", "held 1",
+                 "98.txt  archive: it ", "→ look at both;"):  # fmt: skip
+        assert said in text, text
+    if size[0] >= 70:
+        assert "76 GB of 271 GB free" in text
+
+
+@pytest.mark.parametrize("scene", ["full", "trouble"])
+@pytest.mark.parametrize("size", SIZES)
+def test_nothing_that_is_nice_to_see_stands_where_something_urgent_is_cut(
+    scene: str, size: tuple[int, int]
+) -> None:
+    text = shown(scenes.ALL[scene](), *size)
+    if "more line" in text:
+        assert not re.search(r"On the way|Last files|a minute|sending|last  |rhythm", text), text
+
+
+@pytest.mark.parametrize("size", [(100, 30), (40, 12)])
+def test_little_room_is_told_on_every_screen(size: tuple[int, int]) -> None:
+    low = SpaceMeasured(scenes.ROOT, 4 * 10**9, 271 * 10**9, None)
+    assert "4.0 GB of 271 GB free" in shown(scenes.told([(1.0, low)], scenes.full()), *size)
+
+
+def test_what_is_cut_says_of_what() -> None:
+    assert "… and 5 more lines" in shown(scenes.trouble(), 80, 24)
+
+
 def test_an_error_and_its_mend_are_whole_where_there_is_room() -> None:
     """R11: what happened, and what to do, on a screen of ordinary size."""
     down = DestinationChanged(
@@ -130,6 +169,7 @@ def test_colour_means_something_and_words_do_without_it() -> None:
         "outage": "yellow",
         "draining": "green",
         "trouble": "red",
+        "full": "red",
     }
     plain = Console(width=100, file=StringIO(), force_terminal=True, color_system="truecolor",
                     no_color=True, legacy_windows=False)  # fmt: skip
@@ -159,7 +199,7 @@ def test_what_is_held_back_has_no_time_left() -> None:
     assert "oldest 10 min · held back, see below" in shown(back, 100, 30)
 
 
-@pytest.mark.parametrize("size", [(60, 15), (100, 30)])
+@pytest.mark.parametrize("size", [(60, 30), (100, 40)])
 def test_the_rhythm_is_whole_on_its_one_line(size: tuple[int, int]) -> None:
     many = Archived((scenes.receipts("a.txt", NOW),) * 12_345)
     text = shown(scenes.told([(1.0, many)], scenes.trouble()), *size)

@@ -101,6 +101,7 @@ def test_health_is_one_word_with_its_reason() -> None:
         "outage": Level.WAITING,
         "draining": Level.OK,
         "trouble": Level.ATTENTION,
+        "full": Level.ATTENTION,
     }
     assert health(scenes.calm(), NOW).text == "every finished file is archived"
     assert health(Snapshot(), NOW).text == "starting"

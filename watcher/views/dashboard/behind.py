@@ -21,7 +21,7 @@ def left_behind(look: Look, width: int) -> list[Text]:
         _count("hints missed", snapshot.missed, "default"),
     ]
     lines = [line for item in _items(look) for line in _item(look, *item, width)]
-    return [*look.flowed(counts, width), *lines]
+    return [*_counted(look, counts, width), *lines]
 
 
 def is_anything_left(look: Look) -> bool:
@@ -31,6 +31,12 @@ def is_anything_left(look: Look) -> bool:
 
 def _any_for_a_person(look: Look) -> bool:
     return any(needs_a_person(held) for held in look.snapshot.held.values())
+
+
+def _counted(look: Look, counts: list[tuple[str, str]], width: int) -> list[Text]:
+    """Say all numbers on one line; where they don't fit, what is nothing gives way."""
+    lines, some = look.flowed(counts, width), [count for count in counts if count[1] != DIM]
+    return lines if len(lines) == 1 or not some else look.flowed(some, width)
 
 
 def _count(label: str, number: int, style: str) -> tuple[str, str]:

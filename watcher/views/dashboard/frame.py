@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from watcher.activity import Snapshot
+from watcher.views import words
 from watcher.views.dashboard import panels
 from watcher.views.dashboard.behind import is_anything_left, left_behind
 from watcher.views.dashboard.look import DIM, Look, beside, boxed
@@ -36,6 +37,8 @@ class Block:
     """With fewer lines than this it is left out."""
     frame: int
     """How many lines its frame takes."""
+    is_urgent: bool
+    """Whether it says what is wrong or waits; else it is nice to see, and gives way first."""
 
     @property
     def most(self) -> int:
@@ -64,21 +67,13 @@ def screen(
     width, height = max(size[0], 20), max(size[1], 1)
     framed = width >= BOXES_FROM[0] and height >= BOXES_FROM[1]
     head = panels.headline(look, width)[: max(1, height // 7)]
-    foot = _foot(look, width, framed)
+    foot = panels.footer(look, width, 2 if framed else 1)[: height // 7]
     blocks = _framed(look, width) if framed else _bare(look, width)
     shares = _shares(blocks, height - len(head) - len(foot))
-    draw = _boxes if framed else _labelled
     pairs = zip(blocks, shares, strict=True)
-    body = [line for block, share in pairs if share for line in draw(look, block, share)]
+    body = [line for block, share in pairs if share for line in _drawn(look, block, share)]
     gap = [Text("")] * (height - len(head) - len(body) - len(foot))
     return [_still(fitted(line, width)) for line in [*head, *body, *gap, *foot][:height]]
-
-
-def _foot(look: Look, width: int, framed: bool) -> list[Text]:
-    foot = panels.footer(look, width, 2 if framed else 1)
-    if framed and width >= PAIRS_FROM and is_anything_left(look):
-        return [Text(" ") + line for line in panels.rhythm_briefly(look, width - 2)] + foot
-    return foot
 
 
 def _still(line: Text) -> Text:
@@ -87,56 +82,69 @@ def _still(line: Text) -> Text:
 
 
 def _framed(look: Look, width: int) -> list[Block]:
-    def block(least: int, *named: tuple[str, Panel]) -> Block:
+    def block(least: int, *named: tuple[str, Panel], is_urgent: bool = False) -> Block:
         widths = (width,) if len(named) == 1 else (width * 3 // 5, width - width * 3 // 5)
         pairs = zip(named, widths, strict=True)
-        return Block(tuple((t, w, panel(look, w - 4)) for (t, panel), w in pairs), least, 2)
+        parts = tuple((title, room, panel(look, room - 4)) for (title, panel), room in pairs)
+        return Block(parts, least, 2, is_urgent)
 
     where, waits = ("Destinations", panels.destinations), ("Backlog", panels.backlog)
     behind, rhythm = ("Left behind", left_behind), ("Files a minute", panels.rhythm)
-    flight, last = ("On the way", panels.in_flight), ("Last files", panels.last_files)
-    if width < PAIRS_FROM:
-        singles = ((8, where), (2, waits), (1, flight), (1, last), (3, behind), (2, rhythm))
-        return [block(least, named) for least, named in singles]
-    if is_anything_left(look):  # names and reasons need the whole width
-        end = [block(4, behind)]
-    else:
-        end = [block(2, behind, rhythm)]
-    return [block(8, where, waits), block(1, flight), block(1, last), *end]
+    nice = [block(1, ("On the way", panels.in_flight)), block(1, ("Last files", panels.last_files))]
+    is_left, is_wide = is_anything_left(look), width >= PAIRS_FROM
+    if not is_wide:
+        first = [block(2, where, is_urgent=True), block(3, waits, is_urgent=True)]
+        return [*first, *nice, block(4, behind, is_urgent=is_left), block(2, rhythm)]
+    first = [block(3, where, waits, is_urgent=True)]
+    if not is_left:
+        return [*first, *nice, block(2, behind, rhythm)]
+    # names and reasons need the whole width
+    beats = Block((("", width, panels.rhythm_briefly(look, width - 2)),), 1, 0, is_urgent=False)
+    return [*first, *nice, block(4, behind, is_urgent=True), beats]
 
 
 def _bare(look: Look, width: int) -> list[Block]:
-    named: Sequence[tuple[str, Panel]] = (
-        ("", panels.destinations_briefly),
-        ("backlog", panels.backlog_briefly),
-        ("sending", panels.in_flight),
-        ("behind", left_behind),
-        ("last", panels.last_files),
-        ("rhythm", panels.rhythm_briefly),
+    named: Sequence[tuple[str, Panel, int, bool]] = (
+        ("", panels.destinations_briefly, 2, True),
+        ("backlog", panels.backlog_briefly, 1, True),
+        ("sending", panels.in_flight, 1, False),
+        ("behind", left_behind, 2, is_anything_left(look)),
+        ("last", panels.last_files, 1, False),
+        ("rhythm", panels.rhythm_briefly, 1, False),
     )
     room = width - LABEL - 1
     return [
-        Block(((t, width, panel(look, room if t else width - 1)),), 1 if t else 8, 0)
-        for t, panel in named
+        Block(((title, width, panel(look, room if title else width - 1)),), least, 0, is_urgent)
+        for title, panel, least, is_urgent in named
     ]
 
 
 def _shares(blocks: Sequence[Block], height: int) -> list[int]:
-    """Share out the lines: first what each needs at least, then the rest, in order of weight."""
+    """Share out the lines: all that the urgent blocks can fill, before the others get any."""
     shares = [0] * len(blocks)
-    for index, block in enumerate(blocks):
-        need = min(block.least, block.most)
-        if need + block.frame <= height:
-            shares[index], height = need, height - need - block.frame
-    for index in _by_weight(blocks, shares):
-        more = min(blocks[index].most - shares[index], height)
-        shares[index], height = shares[index] + more, height - more
+    for is_urgent in (True, False):
+        these = [index for index, block in enumerate(blocks) if block.is_urgent is is_urgent]
+        height = _share_out(blocks, these, shares, height)
     return shares
 
 
-def _by_weight(blocks: Sequence[Block], shares: Sequence[int]) -> list[int]:
-    present = [index for index, share in enumerate(shares) if share]
-    return sorted(present, key=lambda index: blocks[index].most)
+def _share_out(
+    blocks: Sequence[Block], these: Sequence[int], shares: list[int], height: int
+) -> int:
+    """Give each of these what it needs at least, then the rest in order; return what is left."""
+    for index in these:
+        block = blocks[index]
+        need = min(block.least, block.most)
+        if need + block.frame <= height:
+            shares[index], height = need, height - need - block.frame
+    for index in filter(shares.__getitem__, these):
+        more = min(blocks[index].most - shares[index], height)
+        shares[index], height = shares[index] + more, height - more
+    return height
+
+
+def _drawn(look: Look, block: Block, share: int) -> list[Text]:
+    return _boxes(look, block, share) if block.frame else _labelled(look, block, share)
 
 
 def _boxes(look: Look, block: Block, share: int) -> list[Text]:
@@ -162,5 +170,5 @@ def _cut(look: Look, title: str, lines: list[Text], share: int) -> list[Text]:
         return lines + [Text("")] * (share - len(lines))
     if share == 1 or title in ENDLESS:
         return lines[:share]
-    hidden = len(lines) - share + 1
-    return [*lines[: share - 1], Text(f"{look.glyphs.ellipsis} and {hidden} more", style=DIM)]
+    hidden = words.count(len(lines) - share + 1, "more line")
+    return [*lines[: share - 1], Text(f"{look.glyphs.ellipsis} and {hidden}", style=DIM)]

@@ -122,11 +122,11 @@ def _space(look: Look, width: int) -> list[Text]:
     ]
 
 
-def backlog_briefly(look: Look, _width: int) -> list[Text]:
-    """Say what waits on one line."""
-    if not look.snapshot.backlog:
-        return _backlog(look)
-    return [look.joined([_files(look), *_times(look)])]
+def backlog_briefly(look: Look, width: int) -> list[Text]:
+    """Say what waits on as few lines as hold it, and how much room there is if it is little."""
+    waits = look.flowed([_files(look), *_times(look)], width)
+    little = [line for line in _space(look, width) if line.style != DIM]
+    return [*(waits if look.snapshot.backlog else _backlog(look)), *little]
 
 
 def _files(look: Look) -> tuple[str, str]:
