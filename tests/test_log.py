@@ -331,15 +331,20 @@ def test_a_torn_last_line_is_ended_before_the_next_begins(setup: Setup, path: Pa
     assert (torn, whole[-5:]) == ("half a li", "whole")
 
 
-def test_a_new_file_begins_at_midnight_and_only_some_old_ones_are_kept(path: Path) -> None:
-    target = log.LogFile(str(path), 2)
+@pytest.mark.parametrize("keep", [0, 2])
+def test_a_new_file_begins_at_midnight_and_only_so_many_old_ones_are_kept(
+    path: Path, keep: int
+) -> None:
+    """`log.keep` means what it says, none too: to `logging`, 0 means all."""
+    target = log.LogFile(str(path), keep)
     record = logging.makeLogRecord({"msg": "a day"})
     for day in range(5):
         target.emit(record)
         stamp = 1_700_000_000 + day * 86400
         target.rolloverAt = stamp
     target.close()
-    assert len(list(path.parent.iterdir())) <= 3
+    assert path.exists()
+    assert len(list(path.parent.iterdir())) == 1 + keep
 
 
 def test_a_file_that_can_not_be_renamed_at_midnight_is_gone_on_with(path: Path) -> None:

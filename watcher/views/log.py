@@ -101,7 +101,7 @@ class LogFile(TimedRotatingFileHandler):
     """A new file at midnight; trouble with the disk is kept, not raised, and ends by itself."""
 
     def __init__(self, path: str, keep: int) -> None:
-        """Write to `path` and keep `keep` old files."""
+        """Write to `path` and keep `keep` old files, which may be none."""
         super().__init__(
             path, "midnight", backupCount=keep, encoding="utf-8",
             errors="backslashreplace", delay=True,
@@ -112,6 +112,9 @@ class LogFile(TimedRotatingFileHandler):
         """Begin a new file; where the old one can't be renamed (a viewer has it), go on with it."""
         with suppress(OSError):
             super().doRollover()
+            if not self.backupCount:  # to `logging`, none to keep means none to remove
+                for old in self.getFilesToDelete():
+                    os.remove(old)
             return
         self.rolloverAt = self.computeRollover(int(time.time()))
 
