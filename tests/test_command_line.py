@@ -149,6 +149,22 @@ def test_the_dashboard_ends_with_a_summary_and_the_terminal_as_it_was(
     assert bool(coloured) is ("NO_COLOR" not in more)
 
 
+@pytest.mark.posix
+@pytest.mark.skipif(os.name == "nt", reason="a pseudo-terminal stands for the console")
+def test_a_terminal_that_can_not_be_drawn_on_gets_log_lines(tmp_path: Path) -> None:
+    """As an editor's shell is one: TERM says so, and no text may move its cursor."""
+    with (
+        Instrument(tmp_path) as instrument,
+        on_terminal(instrument.command("run"), TERM="dumb") as shown,
+    ):
+        instrument.finish("RB1/bluesky_scans/x.txt")
+        shown.wait_for(" INFO archived")
+        shown.process.send_signal(signal.SIGINT)
+        assert shown.ended() == 0
+    assert "\x1b" not in shown.text
+    assert "Ctrl-C stops" not in shown.text
+
+
 def test_the_demo_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     """In the middle an outage; no terminal, so it logs lines."""
     done = watcher(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,13 +12,18 @@ from typing import TextIO
 AFTER = 1.0
 """Seconds until the bar appears."""
 
+_DUMB = ("dumb", "unknown")
+
 Moved = Callable[[int, int], None]
 """Told how much is done, of how much (0 if that isn't known)."""
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether somebody looks at what is written there; under `pythonw` there is no stream."""
-    return stream is not None and stream.isatty()
+    """Tell whether somebody looks at what is drawn there; under `pythonw` there is no stream.
+
+    What calls itself dumb, as an editor's shell, shows lines, but none is ever drawn over.
+    """
+    return stream is not None and stream.isatty() and os.environ.get("TERM", "") not in _DUMB
 
 
 @contextlib.contextmanager
