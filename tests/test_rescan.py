@@ -164,8 +164,7 @@ def test_a_missing_root_is_told_and_the_others_are_walked(root: Path, tmp_path: 
     result = walker.walk()
     assert [file.path for file in walker.files] == [path]
     assert len(result.errors) == 1
-    assert str(tmp_path / "gone") in result.errors[0]
-    assert "missing" in result.errors[0]
+    assert result.errors[0] == f"{tmp_path / 'gone'}: the data root isn't there"
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root is denied nothing")

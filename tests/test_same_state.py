@@ -1,6 +1,7 @@
 """One state, told alike by the dashboard, status, check, the figures and the log."""
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from io import StringIO
@@ -14,12 +15,13 @@ from tests.harness import Instrument, wait_until
 from tests.scenes import NOW
 from tests.test_check import figures as nagios
 from tests.test_metrics import exposed, figures, one
-from watcher.activity import DestinationChanged, Snapshot, SpaceMeasured, fold
+from watcher.activity import DestinationChanged, RescanEnded, Snapshot, SpaceMeasured, fold
 from watcher.model import DestinationState
+from watcher.sources.rescan import Rescan
 from watcher.views import words
 from watcher.views.check import Nagios, Thresholds, check
 from watcher.views.dashboard import render
-from watcher.views.health import Level, Matter, health
+from watcher.views.health import MISSING_ROOT_MEND, UNREADABLE_MEND, Level, Matter, health
 from watcher.views.lines import Before, lines
 from watcher.views.standing import text
 from watcher.views.status import status_of
@@ -56,6 +58,18 @@ def test_all_say_the_same_of_what_is_wrong(scene: Callable[[], Snapshot]) -> Non
     assert told["health"]["level"] == judged.level.value
     found = figures(exposed(state))
     assert [level for level in Level if one(found, "health", level=level)] == [judged.level]
+
+
+def test_a_data_root_that_is_missing_has_a_mend_of_its_own(tmp_path: Path) -> None:
+    """R11: nobody is sent to look at rights where there is nothing to have a right to."""
+    walk = Rescan([str(tmp_path / "gone")], lambda _path: False, 60).walk(lambda _: None, bool)
+    news = RescanEnded(walk, NOW + 60)
+    state = fold(scenes.calm(), news, NOW)
+    (logged,) = [line for level, line in lines(news, Before(), NOW) if level == logging.ERROR]
+    for told in (logged, screen(state), text(status_of(state, NOW), NOW)):
+        assert f"{tmp_path / 'gone'}: the data root isn't there" in told
+        assert MISSING_ROOT_MEND in told
+        assert UNREADABLE_MEND not in told
 
 
 @each

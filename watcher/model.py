@@ -19,6 +19,9 @@ PART = (".watcher-", ".part")
 REMOVING = f"{PART[0]}removing-"
 """How the name begins of a source on its way out, whose receipts are all in."""
 
+MISSING_ROOT = "the data root isn't there"
+"""How what is said of a folder that can't be read ends, if it is a data root that is missing."""
+
 
 def is_part(name: str) -> bool:
     """Tell whether a temporary file is called so; such a file is never a finished one."""

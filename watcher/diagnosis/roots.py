@@ -12,7 +12,7 @@ from watcher.model import WalkResult
 from watcher.platform import system
 from watcher.sources.rescan import Rescan
 from watcher.views import words
-from watcher.views.health import UNREADABLE_MEND, Level, space_level, space_text
+from watcher.views.health import Level, space_level, space_text, unreadable_mend
 from watcher.wiring import ground_of
 
 _WATCHES = "/proc/sys/fs/inotify/max_user_watches"
@@ -61,7 +61,8 @@ def _walk(config: Config) -> WalkResult:
 def _unreadable(walk: WalkResult) -> Found:
     if walk.errors:
         more = f" and {len(walk.errors) - 1} more" if len(walk.errors) > 1 else ""
-        return Found("folders", f"can't be read: {walk.errors[0]}{more}", UNREADABLE_MEND)
+        mend = unreadable_mend(walk.errors[0])
+        return Found("folders", f"can't be read: {walk.errors[0]}{more}", mend)
     finished = words.count(walk.finished, "finished file")
     took = f"in {words.duration(walk.seconds)}"
     return Found("folders", f"{words.count(walk.folders, 'folder')} read {took}, {finished}")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from watcher.inspection import below
-from watcher.model import WalkResult
+from watcher.model import MISSING_ROOT, WalkResult
 from watcher.platform import system
 from watcher.sources.descent import SLICES, Descent, Known, Stopping, scan_folder_of
 from watcher.sources.findings import Findings, Found
@@ -73,7 +73,7 @@ class Rescan:
         try:
             folder = open_root(root)
         except FileNotFoundError:
-            findings.complain(f"{system.plain(root)}: the data root is missing")
+            findings.complain(f"{system.plain(root)}: {MISSING_ROOT}")
         except OSError as error:
             findings.failed(root, error)
         else:

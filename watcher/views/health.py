@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from watcher.activity import NOT_LOOKED_AT, DestinationView, Snapshot, SpaceMeasured
-from watcher.model import DestinationState, HeldBack
+from watcher.model import MISSING_ROOT, DestinationState, HeldBack
 from watcher.views import words
 
 SPACE_LOW = (5e9, 0.05)
@@ -21,6 +21,7 @@ LASTS_OUT = 2 * 3600.0
 
 STRANDED_MEND = "mark it read-only to have it archived, or remove it"
 UNREADABLE_MEND = "give the account that runs the watcher the right to read it"
+MISSING_ROOT_MEND = "make or mount it, or correct `data_roots` in the configuration"
 
 
 class Level(enum.StrEnum):
@@ -97,6 +98,11 @@ def health(snapshot: Snapshot, now: float) -> Health:
 def needs_a_person(held: HeldBack) -> bool:
     """Tell whether a file waits for somebody: whoever held it back said what can be done."""
     return bool(held.mend)
+
+
+def unreadable_mend(error: str) -> str:
+    """Say what to do about a folder that a rescan couldn't read."""
+    return MISSING_ROOT_MEND if error.endswith(MISSING_ROOT) else UNREADABLE_MEND
 
 
 def because(held: HeldBack) -> str:

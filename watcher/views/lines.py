@@ -24,7 +24,7 @@ from watcher.activity import (
 from watcher.model import DestinationState, Receipt, WalkResult
 from watcher.platform import system
 from watcher.views import words
-from watcher.views.health import STRANDED_MEND, UNREADABLE_MEND
+from watcher.views.health import STRANDED_MEND, unreadable_mend
 
 Line = tuple[int, str]
 """A level of `logging`, and a message."""
@@ -121,7 +121,7 @@ def _walked(news: RescanEnded, before: Before, _now: float) -> Iterator[Line]:
     known = set(before.walk.errors)
     for error in news.result.errors:
         if error not in known:
-            yield logging.ERROR, _said(f"can't read {error}", UNREADABLE_MEND)
+            yield logging.ERROR, _said(f"can't read {error}", unreadable_mend(error))
     for error in set(known) - set(news.result.errors):
         yield logging.INFO, f"can be read again: {error}"
     stranded = {file.path for file in before.walk.stranded}

@@ -9,10 +9,10 @@ from watcher.views import words
 from watcher.views.health import (
     STRANDED_MEND,
     STYLES,
-    UNREADABLE_MEND,
     Level,
     space_level,
     space_text,
+    unreadable_mend,
 )
 
 Row = tuple[str, str, str]
@@ -89,7 +89,7 @@ def _left_lines(status: Mapping[str, Any]) -> Iterator[Row]:
         since = f"never finished, untouched since {words.plainly(file['modified_at'])}"
         yield from _item("stranded", file["path"], since, STRANDED_MEND)
     for error in status["rescan"]["errors"][:SHOWN]:
-        yield from _item("unreadable", "", error, UNREADABLE_MEND)
+        yield from _item("unreadable", "", error, unreadable_mend(error))
     for told in status["warnings"][-SHOWN:]:
         yield from _item("warning", "", told["text"], told["mend"])
 

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from watcher.views import words
 from watcher.views.dashboard.look import DIM, Look
-from watcher.views.health import STRANDED_MEND, UNREADABLE_MEND, because, needs_a_person
+from watcher.views.health import STRANDED_MEND, because, needs_a_person, unreadable_mend
 
 
 def left_behind(look: Look, width: int) -> list[Text]:
@@ -53,7 +53,7 @@ def _items(look: Look) -> list[tuple[str, str, str]]:
     for file in look.snapshot.rescan.stranded[:5]:
         age = words.about(look.now - file.modified_at)
         items.append((file.path, f"never finished, untouched for {age}", STRANDED_MEND))
-    items += [("", error, UNREADABLE_MEND) for error in look.snapshot.rescan.errors[:3]]
+    items += [("", error, unreadable_mend(error)) for error in look.snapshot.rescan.errors[:3]]
     return items
 
 
