@@ -171,7 +171,9 @@ def test_the_unit_for_systemd_starts_the_same() -> None:
     unit = RawConfigParser(strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(EXAMPLES / "watcher.service", encoding="utf-8")
-    assert unit["Service"]["ExecStart"].split()[1:-1] == RUN
+    python, file, *rest = unit["Service"]["ExecStart"].split()
+    assert (python, file) == ("/usr/bin/python3", "/opt/watcher/watcher.pyz")
+    assert rest[:-1] == RUN[2:]
     assert unit["Service"]["Restart"] == "on-failure"
     assert unit["Service"]["RestartPreventExitStatus"].split() == ["2", "3"]
 
