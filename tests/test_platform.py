@@ -90,9 +90,7 @@ def content_of(path: str) -> bytes:
 def part_of(path: str, content: bytes = b"1 2 3\n") -> str:
     """Make a part that is ready to be published as `path`."""
     part = os.path.join(os.path.dirname(path), f".watcher-{len(os.path.basename(path))}.part")
-    descriptor = system.create_part(part)
-    os.write(descriptor, content)
-    system.finish_part(descriptor, part, TIMES)
+    system.write_part(part, content, TIMES)
     system.mark(part)
     return part
 
@@ -382,6 +380,33 @@ def test_finishing_a_part_closes_it(folder: str) -> None:
     system.finish_part(descriptor, path, TIMES)
     with pytest.raises(OSError, check=lambda e: e.errno == errno.EBADF):
         os.fstat(descriptor)
+
+
+@pytest.mark.parametrize("content", [b"", b"a\r\n\x1a\nb" * 10_000])
+def test_a_part_is_written_whole_however_little_a_write_takes(
+    folder: str, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real = os.path.join(folder, "x.part"), os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:4096]))
+    system.write_part(path, content, TIMES)
+    assert content_of(path) == content
+    assert os.lstat(path).st_mtime_ns == TIMES[1]
+
+
+def test_a_part_that_can_not_be_written_is_not_left_open(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+
+    def full(descriptor: int, _data: bytes) -> int:
+        opened.append(descriptor)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, check=lambda e: e.errno == errno.ENOSPC):
+        system.write_part(os.path.join(folder, "x.part"), b"a", TIMES)
+    with pytest.raises(OSError, check=lambda e: e.errno == errno.EBADF):
+        os.fstat(*opened)
 
 
 def test_a_marked_part_is_marked_when_it_is_published(folder: str) -> None:

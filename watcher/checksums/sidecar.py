@@ -78,7 +78,8 @@ class Sidecar:
             if any(_says(os.path.join(place.parent, name), line, one) for name in candidates):
                 folders.add(place.parent)  # whoever put it there may have been killed
                 continue
-            _make(part, line)
+            now = time.time_ns()
+            system.write_part(part, line, (now, now))
             self._name(part, place, candidates)
             folders.add(place.parent)
         for folder in folders:
@@ -114,18 +115,6 @@ def _says(path: str, line: bytes, checksum: Checksum) -> bool:
     wanted = parsed(line, checksum.algorithm)
     name = wanted.name if wanted else ""
     return content == line or digest_in(content, checksum.algorithm, name) == checksum
-
-
-def _make(part: str, line: bytes) -> None:
-    descriptor, now = system.create_part(part), time.time_ns()
-    try:
-        rest = line
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    except BaseException:
-        os.close(descriptor)
-        raise
-    system.finish_part(descriptor, part, (now, now))
 
 
 def small(path: str) -> bytes | None:

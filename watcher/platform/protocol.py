@@ -185,6 +185,18 @@ class System(Protocol):
             raise
         self.close_part(descriptor, path, times_ns)
 
+    def write_part(self, path: str, content: bytes, times_ns: tuple[int, int]) -> None:
+        """Make one that holds `content`, and finish it; it is closed even on an error."""
+        descriptor = self.create_part(path)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.finish_part(descriptor, path, times_ns)
+
     def mark(self, path: str) -> None:
         """Set the read-only mark (and, on Windows, show a file that was hidden as a part)."""
 

@@ -73,7 +73,7 @@ class Beside:
         checksums = hashing.checksums()
         part = os.path.join(place.parent, self.new_part())
         try:
-            self._write(file, content, part)
+            system.write_part(part, content, (file.fingerprint.mtime_ns,) * 2)
             if hash_copy(part, self.algorithms, self.moved) != checksums:
                 raise CopyDiffers("its stream differs from what was written", path=file.path)
             for candidate in candidates(self.record, place, checksums[0]):
@@ -82,18 +82,6 @@ class Beside:
         finally:
             system.remove_part(part)
         raise FileFault("every name its stream could be kept under is taken", path=file.path)
-
-    def _write(self, file: FinishedFile, content: bytes, part: str) -> None:
-        descriptor = system.create_part(part)
-        try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(descriptor, view) :]
-        except BaseException:
-            os.close(descriptor)
-            raise
-        times = (file.fingerprint.mtime_ns, file.fingerprint.mtime_ns)
-        system.finish_part(descriptor, part, times)
 
     def _take(
         self, part: str, place: ArchivePath, size: int, checksums: tuple[Checksum, ...]
