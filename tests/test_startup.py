@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from configparser import RawConfigParser
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,7 +16,7 @@ from tests.platforms import on_posix, on_windows
 from watcher import startup
 from watcher.errors import WatcherError
 from watcher.startup import Command
-from watcher.startup.windows import split
+from watcher.startup.windows import Shortcut, split
 from watcher.startup.xdg import Autostart
 
 EXAMPLES = PROJECT / "examples"
@@ -121,6 +122,42 @@ def test_freedesktops_own_tool_accepts_it(tmp_path: Path) -> None:
 def test_a_windows_command_line_is_split_as_it_was_joined(name: str) -> None:
     words = (*RUN, rf"C:\Program Data\{name}")
     assert split(subprocess.list2cmdline(words)) == words
+
+
+WHERE = [
+    r"C:\p.exe",
+    r"C:\Users\Jürgen\py\pythonw.exe",
+    r"C:\Users\François\Łukasz\日本\pythonw.exe",
+    "D:\\two words\\[red] %TEMP%\\pythonw.exe",
+    "C:\\" + "x" * 240 + "\\pythonw.exe",
+    r"\\srv\share\py\pythonw.exe",
+    r"\\srv\inst$\Jürgen 日本\pythonw.exe",
+]
+
+
+@pytest.mark.parametrize("program", WHERE)
+def test_R13_a_shortcut_is_read_as_it_was_written_wherever_python_is(
+    tmp_path: Path, program: str
+) -> None:
+    wanted = Command(program, (*RUN, r"C:\a ü.yaml"), r"C:\日本\Jürgen")
+    path = str(tmp_path / "watcher.lnk")
+    for written in (replace(wanted, program=program[:1].lower() + program[1:]), wanted):
+        Shortcut().write(path, written)
+        assert Shortcut().read(path) == wanted
+    content = Path(path).read_bytes()
+    assert all(name.encode("utf-16-le") in content for name in program.split("\\")[1:])
+
+
+@pytest.mark.parametrize("program", ["C:\\" + "x" * 260, "C:\\a😀b\\pythonw.exe", "C:\\\ud800.exe"])
+def test_what_a_shortcut_has_no_words_for_is_told_with_another_way(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(startup, "kind", Shortcut)
+    monkeypatch.setenv("APPDATA", str(tmp_path))
+    with pytest.raises(WatcherError, match="a shortcut") as raised:
+        startup.install(Command(program, ("a😀",), "C:\\"), False)
+    assert "task-scheduler.xml" in raised.value.mend
+    assert os.listdir(os.path.dirname(Shortcut().path(False))) == []
 
 
 @on_windows

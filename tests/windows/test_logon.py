@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ if sys.platform != "win32":
 import signal
 
 from tests.harness import IS_WINE, Instrument, wait_until
+from tests.platforms import wine_excuses
 from tests.rules.evidence import SCANS, assert_exact
 from watcher import startup
 
@@ -75,6 +77,34 @@ def test_a_log_on_starts_it(instrument: Instrument, monkeypatch: pytest.MonkeyPa
         instrument.wait_until(lambda: instrument.status()["running"], 60)
     finally:
         startup.remove(False)
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        pytest.param("C:", id="drive"),
+        pytest.param(
+            r"\\localhost\C$",
+            id="share",
+            marks=wine_excuses("its desktop opens no shortcut to a share"),
+        ),
+    ],
+)
+def test_a_program_below_any_folder_is_started(instrument: Instrument, top: str) -> None:
+    """R13: the desktop finds it by its name in UTF-16."""
+    folder = instrument.folder / "Jürgen 日本"
+    folder.mkdir()
+    program = shutil.copy(os.environ["COMSPEC"], folder / "a program.exe")
+    here = top + str(program)[2:]
+    if not str(program).startswith("C:") or not os.path.exists(here):
+        pytest.skip(f"{here} can't be reached from here")
+    source, copy = folder / "a.txt", folder / "b.txt"
+    source.touch()
+    path = startup.kind().path(False)
+    wanted = startup.Command(here, ("/c", "copy", "a.txt", "b.txt"), str(folder))
+    assert startup.install(wanted, False)
+    open_shortcut(instrument, path)
+    wait_until(copy.exists)
 
 
 def log_on(instrument: Instrument) -> None:

@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 
+_ELSEWISE = "let the Task Scheduler start it: README's examples/task-scheduler.xml"
+
+
 def kind() -> Kind:
     """Return what this system starts at log-on."""
     return Shortcut() if system.name == "windows" else Autostart()
@@ -94,6 +97,8 @@ def install(command: Command, all_users: bool) -> bool:
     except OSError as error:
         mend = "for all users it takes an administrator" if all_users else ""
         raise WatcherError(f"can't be written: {error.strerror}", path=path, mend=mend) from error
+    except ValueError as error:
+        raise WatcherError(f"can't be written: {error}", path=path, mend=_ELSEWISE) from error
     return True
 
 

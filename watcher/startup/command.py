@@ -31,7 +31,7 @@ class Command:
 
 
 class Kind(Protocol):
-    """One kind of entry; errors are `OSError`, or `ValueError` for what is no such entry."""
+    """One kind of entry; errors are `OSError`, or `ValueError` for what no such entry can say."""
 
     def path(self, all_users: bool) -> str:
         """Return where the entry is, for this user or for all."""
