@@ -11,7 +11,8 @@ import pytest
 
 from tests.harness import IS_WINE, Instrument, files_below
 from watcher.config import load
-from watcher.diagnosis import Found, Hangs, diagnose, roots, within
+from watcher.diagnosis import Found, diagnose, roots
+from watcher.outage import Hangs, within
 from watcher.trial import live
 
 

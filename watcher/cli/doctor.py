@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,12 +36,7 @@ def doctor(
     if live:
         to_mend += _live(loaded)
     say(f"{to_mend} to mend" if to_mend else "nothing to mend")
-    code = Exit.LEFT_BEHIND if to_mend else Exit.DONE
-    if any(t.daemon and t.name == "doctor" for t in threading.enumerate()):
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        os._exit(code)  # a thread is in a call to a share that hangs
-    return code
+    return Exit.LEFT_BEHIND if to_mend else Exit.DONE
 
 
 def _tell(found: Iterable[Found]) -> int:

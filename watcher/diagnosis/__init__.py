@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from watcher.config import Config
 from watcher.diagnosis.computer import of_computer
 from watcher.diagnosis.destinations import of_destinations
-from watcher.diagnosis.finding import Found, Hangs, within
+from watcher.diagnosis.finding import Found
 from watcher.diagnosis.roots import of_roots
 
-__all__ = ["Found", "Hangs", "diagnose", "within"]
+__all__ = ["Found", "diagnose"]
 
 
 def diagnose(config: Config) -> Iterator[Found]:

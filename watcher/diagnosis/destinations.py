@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from watcher.checksums.stream import STREAMLESS, Stream
 from watcher.config import Config
 from watcher.destination import PartNames
-from watcher.diagnosis.finding import CLOCK_OFF, Found, within
+from watcher.diagnosis.finding import CLOCK_OFF, Found
 from watcher.errors import WatcherError
 from watcher.ledger import Ledger
-from watcher.outage import words_of
+from watcher.outage import within, words_of
 from watcher.platform import system
 from watcher.reach import Reach
 from watcher.transfer import Depot

@@ -2,6 +2,7 @@
 
 faults    what an error means: judged in one place, by Windows' number before errno
 patience  how to wait between attempts; the only home of tenacity
+hanging   a patience that ends, for who asks only once
 pulses    who is inside a call to a destination, and since when nothing has moved
 gate      whether a destination can be used, and whether it hangs
 
@@ -12,16 +13,19 @@ the error was one file's own, which backs off alone.
 
 from watcher.outage.faults import Fault, fault_of, words_of
 from watcher.outage.gate import Gate, Stalls
+from watcher.outage.hanging import Hangs, within
 from watcher.outage.patience import Patience, Stopped
 from watcher.outage.pulses import Pulses
 
 __all__ = [
     "Fault",
     "Gate",
+    "Hangs",
     "Patience",
     "Pulses",
     "Stalls",
     "Stopped",
     "fault_of",
+    "within",
     "words_of",
 ]

@@ -1,82 +1,26 @@
-"""What would happen, and what became of a file: answers that touch nothing and need no watcher."""
+"""What holds a file back, or where it went and what stands there now."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from watcher.config import AfterArchiving, Config
-from watcher.destination import PartNames
-from watcher.errors import DestinationDown, WatcherError
+from watcher.errors import WatcherError
+from watcher.inquiry.record import ledger_of
+from watcher.inquiry.sites import Sites
 from watcher.inspection import Verdict, inspect, is_stranded
 from watcher.ledger import Ledger
 from watcher.lock import is_running
 from watcher.model import FinishedFile, HeldBack, Receipt
-from watcher.outage import words_of
+from watcher.outage import Hangs, within
 from watcher.platform import system
-from watcher.sources.rescan import Rescan
-from watcher.transfer import Depot
 from watcher.views import status as status_view
 from watcher.views import words
 from watcher.views.health import STRANDED_MEND
-from watcher.wiring import LEDGER_NAME, depots_of, ground_of
-
-
-def preview(config: Config) -> Iterator[str]:
-    """Tell what a rescan would do: what would go where, and why the rest stays.
-
-    Yields:
-        Lines for a person, once all has been looked at; whoever prints them makes control
-        characters in names visible.
-
-    """
-    with ledger_of(config) as ledger:
-        yield from _previewed(config, ledger)
-
-
-def _previewed(config: Config, ledger: Ledger | None) -> Iterator[str]:
-    ground = ground_of(config)
-    depots = depots_of(config, PartNames("", ""))
-    files: list[FinishedFile] = []
-    walk = Rescan(ground.roots, ground.is_excluded, unfinished_after=0.0)
-    result = walk.walk(files.extend, lambda: False)
-    yield from _reachable(depots)
-    done = ledger.archived(files, list(depots)) if ledger and _keeps(config) else set()
-    for file in files:
-        if file.path not in done:
-            yield system.plain(file.path)
-            yield from (f"    {line}" for line in _ways(file, depots, ledger))
-    for unfinished in result.stranded:
-        yield f"{system.plain(unfinished.path)}"
-        yield f"    stays: {Verdict.UNFINISHED.value}"
-    yield from (f"can't be read: {line}" for line in result.errors)
-    waiting = len(files) - len(done)
-    yield f"{waiting} finished would be archived, {result.unfinished} unfinished would stay"
-
-
-def _reachable(depots: Mapping[str, Depot]) -> Iterator[str]:
-    for name, depot in depots.items():
-        if not os.path.isdir(depot.template.fixed) and depot.reach.makes_fixed:
-            continue
-        try:
-            depot.reach.look()
-        except (OSError, DestinationDown) as error:
-            reason, mend = words_of(error)
-            yield f"{name} is offline: {reason}; {mend}"
-
-
-def _ways(file: FinishedFile, depots: Mapping[str, Depot], ledger: Ledger | None) -> Iterator[str]:
-    known = ledger.recall([file]).get(file.path) if ledger else None
-    for name, depot in depots.items():
-        cycles = dict(known.cycles) if known else {}
-        last = ledger.last_cycle(name) if ledger else None
-        cycle = cycles.get(name) or next(iter(depot.reach.cycles), None) or last
-        if depot.template.has_cycle and cycle is None:
-            yield f"{name}: waits until a cycle can be read"
-        else:
-            yield f"{name}: {system.plain(depot.template.place(file, cycle).path)}"
+from watcher.wiring import ground_of
 
 
 def why(config: Config, path: str) -> Iterator[str]:
@@ -101,17 +45,18 @@ def _reasons(config: Config, path: str, ledger: Ledger | None) -> Iterator[str]:
     ground = ground_of(config)
     native = ground.meant(path)
     receipts = ledger.receipts_of(system.plain(native)) if ledger else []
+    sites = Sites(config, ledger)
     root = ground.root_of(native)
     is_excluded = root is not None and ground.is_excluded(native)
-    found = _look(root, native)
+    found = _look(root, native, config.retry.stalled_after)
     if isinstance(found, FinishedFile) and not is_excluded:
-        yield from _waits(config, found, receipts, ledger)
+        yield from _waits(config, found, receipts, ledger, sites)
     elif receipts:
-        yield from _went(receipts)
+        yield from _went(receipts, sites)
         yield from _decided(ledger, system.plain(native))
     elif source := _source_of(config, ledger, native):
         yield f"it is a copy of {source}"
-        yield from _went(ledger.receipts_of(source) if ledger else [])
+        yield from _went(ledger.receipts_of(source) if ledger else [], sites)
     elif is_excluded:
         yield "it lies in an excluded folder, or in a destination: those are never read"
     else:
@@ -128,9 +73,11 @@ def _source_of(config: Config, ledger: Ledger | None, path: str) -> str:
     return ""
 
 
-def _look(root: str | None, path: str) -> FinishedFile | Verdict | str:
+def _look(root: str | None, path: str, patience: float) -> FinishedFile | Verdict | str:
     try:
-        stat = os.lstat(path)
+        stat = within(patience, lambda: os.lstat(path))
+    except Hangs as error:
+        return f"it can't be looked at: {error}"
     except OSError as error:
         if system.is_absent(error):
             return "there is no such file, and no record of one that went from there or came there"
@@ -145,13 +92,17 @@ def _stranded(config: Config, path: str) -> Iterator[str]:
 
 
 def _waits(
-    config: Config, file: FinishedFile, receipts: list[Receipt], ledger: Ledger | None
+    config: Config,
+    file: FinishedFile,
+    receipts: list[Receipt],
+    ledger: Ledger | None,
+    sites: Sites,
 ) -> Iterator[str]:
     destinations = {d.name for d in config.destinations}
     there = [r for r in receipts if r.fingerprint == file.fingerprint]
     if _keeps(config) and destinations <= {r.destination for r in there}:
         yield "it is archived, and the source is kept as `after_archiving: keep` says"
-        yield from _went(there)
+        yield from _went(there, sites)
         return
     held = ledger.held(system.plain(file.path)) if ledger else None
     if held is not None:
@@ -161,7 +112,7 @@ def _waits(
         yield "start one with `watcher run`"
     else:
         yield from _on_its_way(config, destinations - {r.destination for r in there})
-    yield from _went(there)
+    yield from _went(there, sites)
 
 
 def _held(held: HeldBack) -> Iterator[str]:
@@ -187,13 +138,14 @@ def _decided(ledger: Ledger | None, source: str) -> Iterator[str]:
         yield f"accepted {words.dated(at)}: it is {actual}, its producer's checksum was {promised}"
 
 
-def _went(receipts: list[Receipt]) -> Iterator[str]:
-    for receipt in receipts:
+def _went(receipts: list[Receipt], sites: Sites) -> Iterator[str]:
+    for receipt, stand in sites.stands(receipts):
         took = f"{words.duration(receipt.seconds)} after its mark"
         conflict = ", beside another file of its name" if receipt.conflict else ""
-        void = "; it is not there any more" if receipt.void else ""
         yield f"{receipt.destination}: {receipt.path}"
-        yield f"    {receipt.manner} {words.dated(receipt.archived_at)}, {took}{conflict}{void}"
+        if stand.words:
+            yield f"    {stand.words}"
+        yield f"    {receipt.manner} {words.dated(receipt.archived_at)}, {took}{conflict}"
         yield f"    {receipt.checksum}"
         if proof := receipt.proof:
             yield f"    read again {words.dated(proof.at)}: {proof.state}"
@@ -201,19 +153,3 @@ def _went(receipts: list[Receipt]) -> Iterator[str]:
 
 def _keeps(config: Config) -> bool:
     return config.after_archiving is AfterArchiving.KEEP
-
-
-@contextlib.contextmanager
-def ledger_of(config: Config) -> Iterator[Ledger | None]:
-    """Open the ledger for reading while it lasts; None if there is none.
-
-    Raises:
-        WatcherError: it can't be read.
-
-    """
-    ledger = Ledger.peek(os.path.join(config.state_dir, LEDGER_NAME))
-    try:
-        yield ledger
-    finally:
-        if ledger is not None:
-            ledger.close()
