@@ -75,6 +75,45 @@ def test_a_share_that_is_away_is_told_as_that_and_not_as_a_loss(archived):
     assert "can't be looked at now: its folder is missing" in after(said, "archive: ")
 
 
+def forget(instrument: Instrument) -> None:
+    for path in instrument.state.glob("ledger.sqlite*"):
+        path.unlink()
+
+
+def test_R10_without_the_ledger_the_copies_are_found_where_they_would_have_gone(archived):
+    """R10: in a cycle that is over, too; history is lost, nothing else."""
+    forget(archived)
+    (archived.cycle.parent / "cycle_99_9").mkdir()
+    said = why(archived)
+    assert f"archive: {archived.archived('RB1', 'scan.txt')}" in said
+    assert f"cache: {archived.cached('RB1', 'scan.txt')}" in said
+    assert "without a record: 6 B" in after(said, "archive: ")
+    assert "watcher verify" in said[-1]
+
+
+def test_R10_without_the_ledger_a_destination_that_is_away_is_told(archived):
+    forget(archived)
+    with away(archived.share):
+        said = why(archived)
+    assert any("archive: can't be looked at now" in line for line in said)
+    assert f"cache: {archived.cached('RB1', 'scan.txt')}" in said
+
+
+def test_R10_without_the_ledger_a_copy_is_told_to_be_one_without_a_record(archived):
+    forget(archived)
+    for name, place in (("archive", archived.archived), ("cache", archived.cached)):
+        said, compare = why(archived, place("RB1", "scan.txt"))
+        assert said == f"it lies in the destination {name}, without a record of how it came there"
+        assert "watcher verify" in compare
+
+
+def test_what_is_nowhere_is_searched_for_in_the_history(archived):
+    said = why(archived, "scan.txt")
+    assert said[-1] == "files of that name are on record; `watcher history scan.txt` tells which"
+    for asked in ("never.txt", f"RB1/{SCANS}/never.txt"):
+        assert "`watcher history" in why(archived, asked)[-1]
+
+
 @pytest.fixture
 def share(tmp_path):
     if reason := shares.why_not():

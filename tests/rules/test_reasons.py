@@ -40,7 +40,7 @@ def test_R11_why_tells_the_rule_that_keeps_a_file_where_it_is(instrument):
         real: "it is not below a folder named bluesky_scans",
         outside: "it is not below a folder named bluesky_scans",
         instrument.finish(f"private/{SCANS}/scan.txt"): "excluded folder",
-        instrument.finish(f"Export only/RB1/{SCANS}/scan.txt"): "excluded folder, or in a dest",
+        instrument.finish(f"Export only/RB1/{SCANS}/scan.txt"): "it lies in the destination cache",
         instrument.root / scans / "folder": "it is no regular file",
         instrument.root / scans / "never.txt": "there is no such file",
         instrument.finish(f"{scans}/scan.txt"): "waits for a watcher: none runs",

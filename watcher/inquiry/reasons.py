@@ -11,7 +11,7 @@ from watcher.config import AfterArchiving, Config
 from watcher.errors import WatcherError
 from watcher.inquiry.record import ledger_of
 from watcher.inquiry.sites import Sites
-from watcher.inspection import Verdict, inspect, is_stranded
+from watcher.inspection import Verdict, inspect, is_stranded, scan_folder_in
 from watcher.ledger import Ledger
 from watcher.lock import is_running
 from watcher.model import FinishedFile, HeldBack, Receipt
@@ -21,6 +21,9 @@ from watcher.views import status as status_view
 from watcher.views import words
 from watcher.views.health import STRANDED_MEND
 from watcher.wiring import ground_of
+
+_ABSENT = "there is no such file, and no record of one that went from there or came there"
+_TO_COMPARE = "`watcher verify` compares it with the checksum that is recorded beside it"
 
 
 def why(config: Config, path: str) -> Iterator[str]:
@@ -57,12 +60,17 @@ def _reasons(config: Config, path: str, ledger: Ledger | None) -> Iterator[str]:
     elif source := _source_of(config, ledger, native):
         yield f"it is a copy of {source}"
         yield from _went(ledger.receipts_of(source) if ledger else [], sites)
+    elif not isinstance(found, str) and (name := sites.owner_of(native)):
+        yield f"it lies in the destination {name}, without a record of how it came there"
+        yield _TO_COMPARE
     elif is_excluded:
         yield "it lies in an excluded folder, or in a destination: those are never read"
     else:
         yield f"{system.plain(native)}: {found.value if isinstance(found, Verdict) else found}"
         if found is Verdict.UNFINISHED:
             yield from _stranded(config, native)
+        elif found == _ABSENT:
+            yield from _astray(root, native, ledger, sites)
 
 
 def _source_of(config: Config, ledger: Ledger | None, path: str) -> str:
@@ -80,9 +88,25 @@ def _look(root: str | None, path: str, patience: float) -> FinishedFile | Verdic
         return f"it can't be looked at: {error}"
     except OSError as error:
         if system.is_absent(error):
-            return "there is no such file, and no record of one that went from there or came there"
+            return _ABSENT
         return f"it can't be looked at: {error.strerror}"
     return Verdict.OUTSIDE if root is None else inspect(root, path, stat)
+
+
+def _astray(root: str | None, path: str, ledger: Ledger | None, sites: Sites) -> Iterator[str]:
+    """Tell what can be found of a file that is neither there nor on record under that path."""
+    place = scan_folder_in(root, path) if root else None
+    found = list(sites.unrecorded(place[0], place[2])) if place else []
+    for name, copy, said in found:
+        yield f"{name}: {system.plain(copy) or said}"
+        if copy:
+            yield f"    it is there without a record: {said}"
+    if any(copy for _, copy, _ in found):
+        yield _TO_COMPARE
+        return
+    name = os.path.basename(path)
+    known = "files" if ledger and any(ledger.history(name, limit=1)) else "no files"
+    yield f"{known} of that name are on record; `watcher history {words.quoted(name)}` tells which"
 
 
 def _stranded(config: Config, path: str) -> Iterator[str]:
