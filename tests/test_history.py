@@ -80,9 +80,9 @@ def test_experiment_date_text_and_limit_narrow_it_down(instrument):
     assert {row["experiment"] for row in found(instrument, "--experiment", "RB2")} == {"RB2"}
     assert names(found(instrument, "odd.txt")) == {"odd.txt"}
     assert found(instrument, "--since", "2999-01-01") == []
-    assert len(found(instrument, "--since", "1h", "--limit", "3")) == 3
+    assert len(found(instrument, "--since", "1h", "--limit", "3")) == 3 * 2
     assert found(instrument, "--until", "1h") == []
-    assert len(found(instrument, "--until", "2999-01-01", "--limit", "3")) == 3
+    assert len(found(instrument, "--until", "2999-01-01", "--limit", "3")) == 3 * 2
 
 
 def test_a_checksum_finds_its_file(instrument):
@@ -94,6 +94,23 @@ def test_a_table_for_spreadsheets_has_the_same_rows(instrument):
     done = instrument.run("history", "--csv", "--experiment", "RB1")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert names(rows) == names(found(instrument, "--experiment", "RB1"))
+
+
+def test_the_limit_counts_files_each_with_all_its_places_the_lasting_one_first(instrument):
+    """What a person is shown is where files are, not where they were for a day."""
+    lines = instrument.run("history", "RB2", "--limit", "2").stdout.splitlines()
+    places = [line.split("  ")[1] for line in lines if line.startswith("20")]
+    assert places == ["archive", "cache", "archive", "cache"]
+    assert lines[-1] == "(the newest 2 files; --limit shows more)"
+
+
+def test_a_destination_narrows_it_down(instrument):
+    rows = found(instrument, "--destination", "archive")
+    assert {row["destination"] for row in rows} == {"archive"}
+    assert len(rows) == len(found(instrument)) // 2
+    done = instrument.run("history", "--destination", "achive")
+    assert done.returncode == 2
+    assert "expected one of archive, cache" in done.stderr
 
 
 def test_a_person_reads_lines(instrument):

@@ -19,7 +19,7 @@ import pytest
 
 from watcher.activity import Notice
 from watcher.errors import WatcherError
-from watcher.ledger import Ledger, database, schema
+from watcher.ledger import Ledger, Wanted, database, schema
 from watcher.ledger.rows import Version
 from watcher.model import Checksum, Fingerprint, FinishedFile, HeldBack, Manner, Receipt
 
@@ -364,6 +364,22 @@ class TestHistory:
     def test_it_stops_at_the_limit(self, ledger: Ledger) -> None:
         assert len(list(ledger.history(limit=2))) == 2
         assert list(ledger.history(limit=0)) == []
+
+    def test_the_receipts_of_a_file_come_together(self, ledger: Ledger) -> None:
+        """However far apart they are; and only those that are wanted."""
+        many = [file(f"{number}.png") for number in range(700)]
+        for destination, start in (("archive", 1000.0), ("cache", 2000.0)):
+            ledger.record(
+                [receipt(f, destination, when=start + n) for n, f in enumerate(many)],
+            )
+        files = list(ledger.history_by_file(Wanted(".png"), 650))
+        assert [os.path.basename(one[0].source) for one in files] == [
+            f"{number}.png" for number in range(699, 49, -1)
+        ]
+        assert {tuple(r.destination for r in one) for one in files} == {("cache", "archive")}
+        (one,) = ledger.history_by_file(Wanted("5.png", destination="archive"), 1)
+        assert [r.destination for r in one] == ["archive"]
+        assert list(ledger.history_by_file(Wanted(), 0)) == []
 
     def test_many_of_the_same_instant_are_all_told_once(self, ledger: Ledger) -> None:
         """Paging neither skips nor repeats."""
@@ -851,6 +867,7 @@ for number in range(1_000_000):
         assert peeked
         assert (peeked.waiting_totals(), peeked.unseen_conflicts()) == ((0, 0, None), 0)
         assert len(list(peeked.history(limit=20))) == 20
+        assert len(list(peeked.history_by_file(Wanted(), 50))) == 50
         assert peeked.receipt_at("archive", os.path.join(ARCHIVE, "sub/77.txt"))
         assert peeked.receipts_of(file("sub/77.txt").path)
         assert time.process_time() - began < 0.5

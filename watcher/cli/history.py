@@ -7,17 +7,18 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from watcher.cli.moments import moment
-from watcher.cli.options import ConfigFile, Json
+from watcher.cli.options import ConfigFile, Json, refuse_unknown
 from watcher.cli.printing import Array, say
 
 if TYPE_CHECKING:
-    from watcher.ledger import Ledger
+    from watcher.config import DestinationConfig
+    from watcher.ledger import Ledger, Wanted
     from watcher.model import Receipt, Scan
 
 _SHOWN = 50
@@ -36,6 +37,9 @@ def history(
     experiment: Annotated[
         str | None, typer.Option(help="One experiment, as in RB123456.", show_default=False)
     ] = None,
+    destination: Annotated[
+        str | None, typer.Option(help="The copies at one destination only.", show_default=False)
+    ] = None,
     since: Annotated[
         str, typer.Option(metavar="DATE", help="Since a date (2026-07-01), or so long ago (7d).")
     ] = "",
@@ -46,10 +50,14 @@ def history(
     csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
     limit: Annotated[
         int | None,
-        typer.Option(min=0, help="How many at most; 50 unless for programs.", show_default=False),
+        typer.Option(
+            min=0, help="How many files at most; 50 unless for programs.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Tell which files went where, when, and with what checksum; the newest first.
+
+    Places where copies stay come before those that others clean.
 
     Example: watcher history scan_12 --since 7d
     """
@@ -57,13 +65,23 @@ def history(
     from watcher.inquiry import ledger_of
     from watcher.ledger import Wanted
 
-    now = time.time()
+    loaded, now = load(config), time.time()
+    refuse_unknown(destination, [one.name for one in loaded.destinations])
     start, end = (moment(date, now) if date else None for date in (since, until))
-    wanted = Wanted(text, uid, plan, experiment, start, end)
+    wanted = Wanted(
+        text,
+        uid=uid,
+        plan=plan,
+        experiment=experiment,
+        destination=destination,
+        since=start,
+        until=end,
+    )
     if limit is None:
         limit = None if json or csv else _SHOWN
-    with ledger_of(load(config)) as ledger:
-        found = ledger.history(wanted, limit) if ledger else iter(())
+    with ledger_of(loaded) as ledger:
+        files = _files(ledger, wanted, limit, loaded.destinations) if ledger else iter(())
+        found = itertools.chain.from_iterable(files)
         if json:
             array = Array()
             for row in _rows(found, ledger):
@@ -72,7 +90,22 @@ def history(
         elif csv:
             _print_csv(_rows(found, ledger))
         else:
-            _print_lines(found, limit)
+            _print_lines(files, limit)
+
+
+def _files(
+    ledger: Ledger, wanted: Wanted, limit: int | None, known: Sequence[DestinationConfig]
+) -> Iterator[list[Receipt]]:
+    """Yield the receipts of each file, those of lasting copies first.
+
+    Without a limit each is alone: what is asked for all the history must not keep all in mind.
+    """
+    if limit is None:
+        yield from ([receipt] for receipt in ledger.history(wanted))
+        return
+    order = {d.name: (d.cleaned_by_others, number) for number, d in enumerate(known)}
+    for receipts in ledger.history_by_file(wanted, limit):
+        yield sorted(receipts, key=lambda one: order.get(one.destination, (True, len(order))))
 
 
 def _rows(found: Iterator[Receipt], ledger: Ledger | None) -> Iterator[dict[str, Any]]:
@@ -123,11 +156,23 @@ def _print_csv(rows: Iterable[dict[str, Any]]) -> None:
         writer.writerow(cells)
 
 
-def _print_lines(found: Iterable[Receipt], limit: int | None) -> None:
+def _print_lines(files: Iterable[Sequence[Receipt]], limit: int | None) -> None:
     from watcher.views import words
 
     count = 0
-    for count, receipt in enumerate(found, start=1):  # noqa: B007 - counted beyond the loop
+    for count, receipts in enumerate(files, start=1):  # noqa: B007 - counted beyond the loop
+        for line in _lines(receipts):
+            say(line)
+    if not count:
+        say("nothing of that is on record")
+    elif count == limit:
+        say(f"(the newest {words.count(count, 'file')}; --limit shows more)")
+
+
+def _lines(receipts: Sequence[Receipt]) -> Iterator[str]:
+    from watcher.views import words
+
+    for receipt in receipts:
         when = words.dated(receipt.archived_at)
         gone = ", gone since" if receipt.void else ""
         proof = receipt.proof
@@ -135,11 +180,7 @@ def _print_lines(found: Iterable[Receipt], limit: int | None) -> None:
         kept = ", beside another of its name" if receipt.conflict else ""
         took = words.duration(receipt.seconds)
         size = words.size(receipt.fingerprint.size)
-        say(f"{when}  {receipt.destination}  {receipt.path}")
-        say(f"    {size}, {receipt.manner} in {took}{kept}{gone}, {receipt.checksum}{again}")
+        yield f"{when}  {receipt.destination}  {receipt.path}"
+        yield f"    {size}, {receipt.manner} in {took}{kept}{gone}, {receipt.checksum}{again}"
         if os.path.basename(receipt.source) != os.path.basename(receipt.path):
-            say(f"    from {receipt.source}")
-    if not count:
-        say("nothing of that is on record")
-    elif count == limit:
-        say(f"(the newest {count}; --limit shows more)")
+            yield f"    from {receipt.source}"

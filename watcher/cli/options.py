@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -16,3 +17,16 @@ ConfigFile = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+def refuse_unknown(destination: str | None, names: Sequence[str]) -> None:
+    """Refuse the name of a destination that is none.
+
+    Raises:
+        typer.BadParameter: it is not one of `names`.
+
+    """
+    if destination not in {None, *names}:
+        raise typer.BadParameter(
+            f"--destination: found {destination!r}, expected one of {', '.join(names)}"
+        )

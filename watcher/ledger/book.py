@@ -12,7 +12,7 @@ from watcher.ledger import rows, sql
 from watcher.ledger.database import Database, Step, Store
 from watcher.ledger.peek import Peek
 from watcher.ledger.rows import Check, Version, Waiting, key, receipt_of, version
-from watcher.ledger.search import Checks, Wanted, matching
+from watcher.ledger.search import Checks, Condition, Wanted, matching
 from watcher.model import Checksum, FinishedFile, HeldBack, Receipt, Scan
 
 T = TypeVar("T")
@@ -243,8 +243,50 @@ class Ledger:
             limit: how many at most.
 
         """
-        condition, arguments = matching(Wanted(text=wanted) if isinstance(wanted, str) else wanted)
-        statement = sql.HISTORY.format(filter=condition)
+        asked = Wanted(text=wanted) if isinstance(wanted, str) else wanted
+        for page in self._pages(matching(asked), limit):
+            yield from (receipt for receipt, _ in page)
+
+    def history_by_file(self, wanted: Wanted, limit: int) -> Iterator[list[Receipt]]:
+        """Yield files, the newest first, each with all its receipts that are wanted.
+
+        Args:
+            wanted: which.
+            limit: how many files at most.
+
+        """
+        condition = matching(wanted)
+        told: set[tuple[bytes, str]] = set()
+        for page in self._pages(condition) if limit else ():
+            files = dict.fromkeys(row[:2] for _, row in page)
+            fresh = [file for file in files if file not in told][: limit - len(told)]
+            told.update(fresh)
+            yield from self._receipts_of_files(fresh, condition)
+            if len(told) == limit:
+                return
+
+    def _receipts_of_files(
+        self, files: Sequence[tuple[bytes, str]], condition: Condition
+    ) -> Iterator[list[Receipt]]:
+        wanted, arguments = condition
+        for chunk in rows.chunks(files):
+            marks = ",".join("?" * len(chunk))
+            statement = sql.HISTORY_OF_FILES.format(marks=marks, filter=wanted)
+            found: dict[tuple[bytes, str], list[Receipt]] = {file: [] for file in chunk}
+            sources = [source for source, _ in chunk]
+            for receipt, row in self._store.read(
+                statement, (*sources, *arguments), rows.numbered_receipt
+            ):
+                if row[:2] in found:
+                    found[row[:2]].append(receipt)
+            yield from filter(None, found.values())
+
+    def _pages(
+        self, condition: Condition, limit: int | None = None
+    ) -> Iterator[list[tuple[Receipt, rows.Row]]]:
+        """Yield receipts with their rows, the newest first."""
+        wanted, arguments = condition
+        statement = sql.HISTORY.format(filter=wanted)
         last: tuple[float, float] = (math.inf, math.inf)
         left, size = math.inf if limit is None else limit, _PAGE
         while left > 0 and (
@@ -253,7 +295,7 @@ class Ledger:
             )
         ):
             size = min(2 * size, _LARGEST_PAGE)  # finding where a page begins may cost much
-            yield from (receipt for receipt, _ in page)
+            yield page
             left -= len(page)
             last = page[-1][0].archived_at, page[-1][1][-1]
 

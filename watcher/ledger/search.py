@@ -27,6 +27,7 @@ class Wanted:
     plan: str = ""
     """The name of a plan: all files of its scans."""
     experiment: str | None = None
+    destination: str | None = None
     since: float | None = None
     """In seconds since the epoch, as is `until`."""
     until: float | None = None
@@ -63,6 +64,8 @@ def _conditions(wanted: Wanted) -> Iterator[Condition]:
         yield "AND archived_at < ?", (wanted.until,)
     if wanted.experiment is not None:
         yield sql.IN_EXPERIMENT, (os.fsencode(wanted.experiment),)
+    if wanted.destination is not None:
+        yield sql.AT_DESTINATION, (wanted.destination,)
     if wanted.uid:
         uid, end = wanted.uid.lower(), f"{wanted.uid.lower()}~"
         yield sql.OF_UID, (uid, end, uid, end)

@@ -128,6 +128,10 @@ HISTORY = f"""
     {RECEIPTS} WHERE state > 0 AND (archived_at, receipt.id) < (?, ?) {{filter}}
     ORDER BY archived_at DESC, receipt.id DESC LIMIT ?
 """
+HISTORY_OF_FILES = f"""
+    {RECEIPTS_OF_FILES} WHERE state > 0 AND source IN ({{marks}}) {{filter}}
+    ORDER BY archived_at DESC, receipt.id DESC
+"""
 # The experiment is part of the source's path, so it needs no look of its own.
 BY_NAME = r"""
     CAST(source AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'
@@ -147,6 +151,7 @@ BY_PART = r"""
         (SELECT id FROM folder WHERE CAST(path AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\')
     OR CAST(name AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'
 """
+AT_DESTINATION = "AND destination = ?"
 IN_EXPERIMENT = "AND receipt.file IN (SELECT id FROM file WHERE experiment = ?)"
 # A fit and a plot say nothing of their scan: they are known by the start time in their names.
 OF_SCANS = """
