@@ -72,8 +72,33 @@ def test_a_uid_finds_the_three_files_of_its_scan_together(instrument, uid):
 
 
 def test_a_plan_finds_all_its_scans(instrument):
-    assert {row["experiment"] for row in found(instrument, "--plan", "scan")} == {"RB1", "RB2"}
+    for plan in ("scan", "Scan"):
+        assert {row["experiment"] for row in found(instrument, "--plan", plan)} == {"RB1", "RB2"}
     assert found(instrument, "--plan", "count") == []
+
+
+def test_the_number_of_a_scan_finds_it_and_is_shown(instrument):
+    rows = found(instrument, "--scan", "7", "--experiment", "RB1")
+    assert names(rows) == set(SCAN)
+    assert found(instrument, "--scan", "8") == []
+    assert "\n    scan 7 (scan)\n" in instrument.run("history", "--scan", "7").stdout
+
+
+@pytest.mark.parametrize("name", ["RB2", "rb2", "2"])
+def test_an_experiment_is_found_in_any_case_and_without_its_rb(instrument, name):
+    assert {row["experiment"] for row in found(instrument, "--experiment", name)} == {"RB2"}
+
+
+def test_a_date_finds_what_was_archived_that_day(instrument):
+    """By itself, and as the end of a span, which includes it; in local time."""
+    everything = found(instrument)
+    today = {str(row["archived_at"])[:10] for row in everything}
+    assert [row for day in today for row in found(instrument, day)] == everything
+    since, until = min(today), max(today)
+    assert found(instrument, "--since", since, "--until", until) == everything
+    assert found(instrument, "--until", f"{since}T00:00") == []
+    assert found(instrument, "2026-13-13") == []
+    assert names(found(instrument, STAMP[:10])) == set(SCAN)  # it is in their names
 
 
 def test_experiment_date_text_and_limit_narrow_it_down(instrument):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from watcher.cli.moments import moment
+from watcher.cli.moments import day, span
 from watcher.cli.options import ConfigFile, Json, refuse_unknown
 from watcher.cli.printing import Array, say
 
@@ -27,15 +27,20 @@ _PAGE = 500
 
 def history(
     text: Annotated[
-        str, typer.Argument(help="A part of a name or path, or a checksum or its beginning.")
+        str, typer.Argument(help="A part of a name or path, a date, a checksum or its beginning.")
     ] = "",
     config: ConfigFile = None,
     uid: Annotated[
         str, typer.Option(help="The files of the scan with this uid, or its beginning.")
     ] = "",
     plan: Annotated[str, typer.Option(help="The files of the scans of this plan.")] = "",
+    scan: Annotated[
+        int | None,
+        typer.Option(help="The files of the scans of this number.", show_default=False),
+    ] = None,
     experiment: Annotated[
-        str | None, typer.Option(help="One experiment, as in RB123456.", show_default=False)
+        str | None,
+        typer.Option(help="One experiment, with or without its RB.", show_default=False),
     ] = None,
     destination: Annotated[
         str | None, typer.Option(help="The copies at one destination only.", show_default=False)
@@ -44,7 +49,7 @@ def history(
         str, typer.Option(metavar="DATE", help="Since a date (2026-07-01), or so long ago (7d).")
     ] = "",
     until: Annotated[
-        str, typer.Option(metavar="DATE", help="Before a date, or until so long ago.")
+        str, typer.Option(metavar="DATE", help="Until a date, that day included, or so long ago.")
     ] = "",
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
@@ -67,11 +72,14 @@ def history(
 
     loaded, now = load(config), time.time()
     refuse_unknown(destination, [one.name for one in loaded.destinations])
-    start, end = (moment(date, now) if date else None for date in (since, until))
+    start = span(since, now)[0] if since else None
+    end = span(until, now)[1] if until else None
     wanted = Wanted(
         text,
+        day=day(text),
         uid=uid,
         plan=plan,
+        scan=scan,
         experiment=experiment,
         destination=destination,
         since=start,
@@ -90,7 +98,7 @@ def history(
         elif csv:
             _print_csv(_rows(found, ledger))
         else:
-            _print_lines(files, limit)
+            _print_lines(files, ledger, limit)
 
 
 def _files(
@@ -156,17 +164,26 @@ def _print_csv(rows: Iterable[dict[str, Any]]) -> None:
         writer.writerow(cells)
 
 
-def _print_lines(files: Iterable[Sequence[Receipt]], limit: int | None) -> None:
+def _print_lines(
+    files: Iterable[Sequence[Receipt]], ledger: Ledger | None, limit: int | None
+) -> None:
     from watcher.views import words
 
     count = 0
     for count, receipts in enumerate(files, start=1):  # noqa: B007 - counted beyond the loop
         for line in _lines(receipts):
             say(line)
+        for scan in ledger.scans(receipts).values() if ledger else ():
+            say(f"    {_words(scan)}")
     if not count:
         say("nothing of that is on record")
     elif count == limit:
         say(f"(the newest {words.count(count, 'file')}; --limit shows more)")
+
+
+def _words(scan: Scan) -> str:
+    number = "scan" if scan.scan_id is None else f"scan {scan.scan_id}"
+    return f"{number} ({scan.plan_name})" if scan.plan_name else number
 
 
 def _lines(receipts: Sequence[Receipt]) -> Iterator[str]:

@@ -22,11 +22,16 @@ class Wanted:
     text: str = ""
     """A part of the source's or the copy's path, or a checksum or its beginning, with or without
     its algorithm."""
+    day: tuple[float, float] | None = None
+    """What was archived then is wanted as well as what has `text` in its name."""
     uid: str = ""
     """A scan's uid, or its beginning: the fit and the plot of that scan too."""
     plan: str = ""
-    """The name of a plan: all files of its scans."""
+    """The name of a plan, in any case: all files of its scans."""
+    scan: int | None = None
+    """The number of a scan: all files of the scans that have it."""
     experiment: str | None = None
+    """In any case, with or without its `RB`."""
     destination: str | None = None
     since: float | None = None
     """In seconds since the epoch, as is `until`."""
@@ -63,7 +68,7 @@ def _conditions(wanted: Wanted) -> Iterator[Condition]:
     if wanted.until is not None:
         yield "AND archived_at < ?", (wanted.until,)
     if wanted.experiment is not None:
-        yield sql.IN_EXPERIMENT, (os.fsencode(wanted.experiment),)
+        yield sql.OF_EXPERIMENT, _experiments(wanted.experiment)
     if wanted.destination is not None:
         yield sql.AT_DESTINATION, (wanted.destination,)
     if wanted.uid:
@@ -71,8 +76,18 @@ def _conditions(wanted: Wanted) -> Iterator[Condition]:
         yield sql.OF_UID, (uid, end, uid, end)
     if wanted.plan:
         yield sql.OF_PLAN, (wanted.plan, wanted.plan)
-    if wanted.text:
+    if wanted.scan is not None:
+        yield sql.OF_NUMBER, (wanted.scan, wanted.scan)
+    if wanted.text and wanted.day:
+        condition, arguments = _by_name(wanted.text)
+        yield f"AND ({condition} {sql.OR_THAT_DAY})", (*arguments, *wanted.day)
+    elif wanted.text:
         yield _with_text(wanted.text)
+
+
+def _experiments(name: str) -> tuple[bytes, bytes]:
+    """Return both names that an experiment may be meant by."""
+    return os.fsencode(name), os.fsencode(f"RB{name}")
 
 
 def _with_text(text: str) -> Condition:

@@ -153,6 +153,13 @@ BY_PART = r"""
 """
 AT_DESTINATION = "AND destination = ?"
 IN_EXPERIMENT = "AND receipt.file IN (SELECT id FROM file WHERE experiment = ?)"
+# Few experiments have many files: their names come from the index, then those alone are looked up.
+OF_EXPERIMENT = """
+    AND receipt.file IN (SELECT id FROM file WHERE experiment IN (
+        SELECT DISTINCT experiment FROM file
+        WHERE CAST(experiment AS TEXT) COLLATE NOCASE IN (CAST(? AS TEXT), CAST(? AS TEXT))))
+"""
+OR_THAT_DAY = "OR (archived_at >= ? AND archived_at < ?)"
 # A fit and a plot say nothing of their scan: they are known by the start time in their names.
 OF_SCANS = """
     AND receipt.id IN (SELECT receipt.id FROM receipt WHERE file IN (
@@ -164,7 +171,10 @@ OF_SCANS = """
             SELECT 1 FROM scan AS other WHERE other.file = mate.id AND other.uid <> scan.uid)))
 """
 OF_UID = OF_SCANS.format(which="scan.uid >= ? AND scan.uid < ?")
-OF_PLAN = OF_SCANS.format(which="scan.plan = ?")
+OF_PLAN = OF_SCANS.format(
+    which="scan.plan IN (SELECT DISTINCT plan FROM scan WHERE plan = ? COLLATE NOCASE)"
+)
+OF_NUMBER = OF_SCANS.format(which="scan.number = ?")
 SCANS = """
     SELECT source, fingerprint, uid, number, plan, motors, started FROM file
     CROSS JOIN scan ON scan.file = file.id WHERE source IN ({marks})
