@@ -114,6 +114,48 @@ def test_what_is_nowhere_is_searched_for_in_the_history(archived):
         assert "`watcher history" in why(archived, asked)[-1]
 
 
+def rehearsed(instrument: Instrument) -> list[str]:
+    done = instrument.run("rescan", "--dry-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_dry_run_promises_nothing_that_the_rescan_won_t_do(instrument):
+    """What differs from its producer's checksum stays, and so does that checksum."""
+    instrument.finish(SCAN)
+    instrument.finish(f"{SCAN}.sha256", b"0" * 64 + b" *scan.txt\n")
+    instrument.finish(f"RB2/{SCANS}/good.txt")
+    said = rehearsed(instrument)
+    assert "stays: it differs from its producer's checksum" in after(
+        said, str(instrument.root / "RB1" / SCANS / "scan.txt")
+    )
+    assert "stays: holds the checksum of" in "".join(said)
+    assert said[-1] == "1 finished would be archived, 2 finished and 0 unfinished would stay"
+    assert "archived 1, left behind 2" in instrument.run("rescan").stdout
+    assert instrument.run("resolve", SCAN, "--accept").returncode == 0
+    assert rehearsed(instrument)[-1].startswith("2 finished would be archived, 0 finished")
+
+
+def test_a_dry_run_tells_the_name_that_a_conflict_gets(instrument):
+    """R4: what is there with another size is another file for certain."""
+    taken = instrument.archived("RB1", "scan.txt")
+    taken.parent.mkdir(parents=True)
+    taken.write_bytes(b"another")
+    instrument.finish(SCAN)
+    (told,) = [line for line in rehearsed(instrument) if "archive: " in line]
+    assert instrument.run("rescan").returncode == 0
+    (kept,) = [p for p in taken.parent.glob("scan.*.txt")]
+    assert told == f"    archive: {kept}, beside another file of its name"
+
+
+def test_a_dry_run_in_an_outage_archives_nothing(instrument):
+    instrument.finish(SCAN)
+    with away(instrument.share):
+        said = rehearsed(instrument)
+    assert said[0].startswith("archive is offline: its folder is missing")
+    assert said[-1] == "0 finished would be archived, 1 finished and 0 unfinished would stay"
+
+
 @pytest.fixture
 def share(tmp_path):
     if reason := shares.why_not():
@@ -160,3 +202,12 @@ def test_R8_a_share_that_hangs_is_said_and_delays_no_answer_for_ever(hanging, sh
     said = said_by(hanging, share, "why", str(asked), last="can't be looked at")
     assert places(said) == ["cache", "archive"]
     assert "can't be looked at now: no answer for 1 s" in after(said, "archive: ")
+
+
+def test_R8_a_dry_run_says_which_destination_does_not_answer(hanging, share):
+    """R8: and tells the rest."""
+    hanging.finish(f"RB2/{SCANS}/other.txt")
+    said = said_by(hanging, share, "rescan", "--dry-run", last="would stay")
+    assert said[0].startswith("archive is offline: no answer for 1 s")
+    assert f"    cache: {hanging.cached('RB2', 'other.txt')}" in said
+    assert said[-1] == "0 finished would be archived, 1 finished and 0 unfinished would stay"

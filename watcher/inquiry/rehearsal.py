@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from watcher.config import AfterArchiving, Config
-from watcher.destination import PartNames
-from watcher.errors import DestinationDown
+from watcher.errors import FileFault, WatcherError
 from watcher.inquiry.record import ledger_of
+from watcher.inquiry.sites import Sites, said, unseen
 from watcher.inspection import Verdict
 from watcher.ledger import Ledger
-from watcher.model import FinishedFile
-from watcher.outage import words_of
+from watcher.model import ArchivePath, Checksum, FinishedFile
 from watcher.platform import system
 from watcher.sources.rescan import Rescan
-from watcher.transfer import Depot
-from watcher.wiring import depots_of, ground_of
+from watcher.transfer import (
+    Depot,
+    accepts_none,
+    candidates,
+    hash_source,
+    is_taken,
+    may_hold,
+    vouches_for,
+)
+from watcher.transfer.producer import algorithms_for, hold_to, names_beside, promises
+from watcher.wiring import ground_of
 
 
 def preview(config: Config) -> Iterator[str]:
@@ -28,48 +38,110 @@ def preview(config: Config) -> Iterator[str]:
 
     """
     with ledger_of(config) as ledger:
-        yield from _previewed(config, ledger)
+        yield from _Rehearsal(config, ledger).lines()
 
 
-def _previewed(config: Config, ledger: Ledger | None) -> Iterator[str]:
-    ground = ground_of(config)
-    depots = depots_of(config, PartNames("", ""))
-    files: list[FinishedFile] = []
-    walk = Rescan(ground.roots, ground.is_excluded, unfinished_after=0.0)
-    result = walk.walk(files.extend, lambda: False)
-    yield from _reachable(depots)
-    keeps = config.after_archiving is AfterArchiving.KEEP
-    done = ledger.archived(files, list(depots)) if ledger and keeps else set()
-    for file in files:
-        if file.path not in done:
+class _Rehearsal:
+    """One pass that moves nothing."""
+
+    def __init__(self, config: Config, ledger: Ledger | None) -> None:
+        self._ledger = ledger
+        self._sites = Sites(config, ledger)
+        self._ground = ground_of(config)
+        self._keeps = config.after_archiving is AfterArchiving.KEEP
+        self._accepts = ledger.accepted if ledger else accepts_none
+        self._beside = functools.lru_cache(maxsize=64)(names_beside)
+
+    def lines(self) -> Iterator[str]:
+        files: list[FinishedFile] = []
+        walk = Rescan(self._ground.roots, self._ground.is_excluded, unfinished_after=0.0)
+        result = walk.walk(files.extend, lambda: False)
+        down = list(self._unreachable())
+        yield from down
+        if self._ledger and self._keeps:
+            done = self._ledger.archived(files, self._sites.depots)
+            files = [file for file in files if file.path not in done]
+        staying = self._staying(files)
+        for file in files:
             yield system.plain(file.path)
-            yield from (f"    {line}" for line in _ways(file, depots, ledger))
-    for unfinished in result.stranded:
-        yield f"{system.plain(unfinished.path)}"
-        yield f"    stays: {Verdict.UNFINISHED.value}"
-    yield from (f"can't be read: {line}" for line in result.errors)
-    waiting = len(files) - len(done)
-    yield f"{waiting} finished would be archived, {result.unfinished} unfinished would stay"
+            yield from (f"    {line}" for line in self._told(file, staying))
+        for unfinished in result.stranded:
+            yield f"{system.plain(unfinished.path)}"
+            yield f"    stays: {Verdict.UNFINISHED.value}"
+        yield from (f"can't be read: {line}" for line in result.errors)
+        stay = len(files if down else staying)
+        yield (
+            f"{len(files) - stay} finished would be archived, "
+            f"{stay} finished and {result.unfinished} unfinished would stay"
+        )
 
+    def _unreachable(self) -> Iterator[str]:
+        for name in self._sites.depots:
+            try:
+                self._sites.asked(name, partial(self._sites.look, name))
+            except (OSError, WatcherError) as error:
+                yield f"{name} is offline: {said(error)}"
 
-def _reachable(depots: Mapping[str, Depot]) -> Iterator[str]:
-    for name, depot in depots.items():
-        if not os.path.isdir(depot.template.fixed) and depot.reach.makes_fixed:
-            continue
+    def _staying(self, files: Sequence[FinishedFile]) -> dict[str, str]:
+        """Return why files stay that can't go on as they are, by their path."""
+        staying = {file.path: why for file in files if (why := self._fault(file))}
+        going = {file.path for file in files} - staying.keys()
+        for file in files if not self._keeps else ():
+            subject = vouches_for(file) if file.path in going else None
+            if subject and subject not in going:
+                why = f"holds the checksum of {system.plain(subject)}, and goes when that has gone"
+                staying[file.path] = why
+        return staying
+
+    def _fault(self, file: FinishedFile) -> str:
+        """Hold a file to its producer's checksum, if there is one."""
         try:
-            depot.reach.look()
-        except (OSError, DestinationDown) as error:
-            reason, mend = words_of(error)
-            yield f"{name} is offline: {reason}; {mend}"
+            kept = promises(file, self._beside(os.path.dirname(file.path)))
+            if kept:
+                made = hash_source(file, algorithms_for((), kept), _unwatched)
+                hold_to(kept, file, made, self._accepts)
+        except FileFault as error:
+            return "; ".join(filter(None, (error.what, error.mend)))
+        return ""
+
+    def _told(self, file: FinishedFile, staying: Mapping[str, str]) -> Iterator[str]:
+        if file.path in staying:
+            yield f"stays: {staying[file.path]}"
+            return
+        known = self._ledger.recall([file]).get(file.path) if self._ledger else None
+        for name, depot in self._sites.depots.items():
+            last = self._ledger.last_cycle(name) if self._ledger else None
+            newest = next(iter(depot.reach.cycles), None)
+            cycle = (known.cycles.get(name) if known else None) or newest or last
+            if depot.template.has_cycle and cycle is None:
+                yield f"{name}: waits until a cycle can be read"
+            else:
+                yield f"{name}: {self._place(file, depot, depot.template.place(file, cycle))}"
+
+    def _place(self, file: FinishedFile, depot: Depot, planned: ArchivePath) -> str:
+        """Tell the place it would get; what is there of the same size may be the same."""
+        try:
+            if self._sites.asked(depot.name, partial(_is_open, depot, planned, file)):
+                return system.plain(planned.path)
+            (checksum,) = hash_source(file, depot.algorithms[:1], _unwatched)
+            place = self._sites.asked(depot.name, partial(_free, depot, planned, file, checksum))
+        except (OSError, WatcherError) as error:
+            return f"{system.plain(planned.path)}, which {unseen(error)}"
+        return f"{system.plain(place.path)}, beside another file of its name"
 
 
-def _ways(file: FinishedFile, depots: Mapping[str, Depot], ledger: Ledger | None) -> Iterator[str]:
-    known = ledger.recall([file]).get(file.path) if ledger else None
-    for name, depot in depots.items():
-        cycles = dict(known.cycles) if known else {}
-        last = ledger.last_cycle(name) if ledger else None
-        cycle = cycles.get(name) or next(iter(depot.reach.cycles), None) or last
-        if depot.template.has_cycle and cycle is None:
-            yield f"{name}: waits until a cycle can be read"
-        else:
-            yield f"{name}: {system.plain(depot.template.place(file, cycle).path)}"
+def _is_open(depot: Depot, place: ArchivePath, file: FinishedFile) -> bool:
+    if depot.record.reserves(place):
+        return False
+    return not is_taken(place) or may_hold(place.path, file.fingerprint.size)
+
+
+def _free(
+    depot: Depot, planned: ArchivePath, file: FinishedFile, checksum: Checksum
+) -> ArchivePath:
+    places = candidates(depot.record, planned, checksum)
+    return next((place for place in places if _is_open(depot, place, file)), planned)
+
+
+def _unwatched(_size: int) -> None:
+    """Progress that nobody watches."""

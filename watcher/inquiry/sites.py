@@ -94,7 +94,7 @@ class Sites:
             try:
                 found = self.asked(name, partial(self._found, depot, experiment, relative))
             except (OSError, WatcherError) as error:
-                yield name, "", _unseen(error)
+                yield name, "", unseen(error)
             else:
                 yield from ((name, path, words) for path, words in found)
 
@@ -122,7 +122,7 @@ class Sites:
         try:
             return self.asked(receipt.destination, lambda: self._seen(receipt))
         except (OSError, WatcherError) as error:
-            return Stand(1, _unseen(error))
+            return Stand(1, unseen(error))
 
     def _seen(self, receipt: Receipt) -> Stand:
         stat = _look(system.native(receipt.path))
@@ -136,8 +136,14 @@ class Sites:
         return name in self.depots and self.depots[name].cleaned_by_others
 
 
-def _unseen(error: OSError | WatcherError) -> str:
-    return f"can't be looked at now: {'; '.join(filter(None, words_of(error)))}"
+def unseen(error: OSError | WatcherError) -> str:
+    """Say that something can't be looked at, and why."""
+    return f"can't be looked at now: {said(error)}"
+
+
+def said(error: OSError | WatcherError) -> str:
+    """Say an error and what to do about it, on one line."""
+    return "; ".join(filter(None, words_of(error)))
 
 
 def _look(path: str) -> os.stat_result | None:
