@@ -121,7 +121,12 @@ def test_what_tells_a_mount_from_the_bare_folder_is_said(tmp_path: Path) -> None
             assert instrument.run("rescan").returncode == 0
         finally:
             subprocess.run(["umount", str(instrument.share)], check=True)
-        assert "a bare folder is where" in instrument.run("doctor").stdout
+        assert "a bare folder is where" in (said := instrument.run("doctor").stdout)
+        assert "ok    destination archive" not in said
+        instrument.share.rename(tmp_path / "away")
+        assert "its folder is missing" in (said := instrument.run("doctor").stdout)
+        assert "ok    destination archive" not in said
+        (tmp_path / "away").rename(instrument.share)
         instrument.finish("RB1/bluesky_scans/scan.txt")
         assert instrument.run("rescan").returncode == 1
         assert list(instrument.sources()) == ["RB1/bluesky_scans/scan.txt"]

@@ -31,7 +31,6 @@ def of_destinations(config: Config) -> Iterator[Found]:
     for name, depot in depots_of(config, parts).items():
         depot.reach.mount = mounts.get(name, "")
         yield from _destination(name, depot, config.retry.stalled_after)
-        yield from _mount(name, depot.reach)
 
 
 def _destination(name: str, depot: Depot, patience: float) -> Iterator[Found]:
@@ -45,6 +44,7 @@ def _destination(name: str, depot: Depot, patience: float) -> Iterator[Found]:
             yield _streams(what, within(patience, lambda: record.survive_in(folder)))
         yield from within(patience, lambda: _clock(what, depot, folder))
         yield Found(what, within(patience, lambda: _room(folder)))
+        yield from _mount(what, depot.reach)
     except (OSError, WatcherError) as error:
         text, mend = words_of(error)
         yield Found(what, text, mend or "look at it by hand")
@@ -80,14 +80,14 @@ def _mounts(config: Config) -> dict[str, str]:
     return {}
 
 
-def _mount(name: str, reach: Reach) -> Iterator[Found]:
+def _mount(what: str, reach: Reach) -> Iterator[Found]:
     """Say what tells a share from the bare folder that it hides."""
     if reach.mount and not reach.cycles:
         text = (
             f"mounted at {words.path_name(reach.mount)}; only the ledger tells the bare folder "
             "below from it: a `marker` would do so for certain"
         )
-        yield Found(f"destination {name}", text)
+        yield Found(what, text)
 
 
 def _room(folder: str) -> str:
