@@ -136,3 +136,14 @@ def test_a_conflict_is_marked_as_seen(instrument):
     assert "1 conflict" in done.stdout
     told = instrument.wait_until(lambda: (s := instrument.status())["conflicts"] == 0 and s)
     assert told["last_conflicts"] == []
+
+
+def test_R10_a_damaged_ledger_is_set_aside_and_that_is_said(instrument):
+    """R10: by the command that does it, beside its answer."""
+    source = instrument.finish(SCAN, CONTENT)
+    instrument.state.mkdir()
+    (instrument.state / "ledger.sqlite").write_bytes(b"no ledger" * 1000)
+    done = instrument.run("resolve", str(source))
+    assert done.returncode == 0
+    assert "it is set aside and a new one begun; no file is lost" in done.stderr
+    assert "set aside" not in done.stdout

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from watcher.activity import Notice
 from watcher.config import Config
 from watcher.errors import FileFault, WatcherError
 from watcher.inspection import Verdict, inspect
@@ -18,13 +19,16 @@ from watcher.transfer.producer import Promise, algorithms_for, names_beside, pro
 from watcher.wiring import LEDGER_NAME, ground_of
 
 
-def resolve(config: Config, path: str, *, accept: bool) -> tuple[list[str], bool]:
+def resolve(
+    config: Config, path: str, *, accept: bool, tell: Callable[[Notice], None]
+) -> tuple[list[str], bool]:
     """Look at a file again, or take it as it is; mark its conflicts as seen.
 
     Args:
         config: the configuration.
         path: the file as a person gives it, where it was written.
         accept: take it as it is.
+        tell: told what an operator should know of the ledger, such as that it was set aside.
 
     Returns:
         Lines for a person, and whether nothing is left to decide.
@@ -34,7 +38,7 @@ def resolve(config: Config, path: str, *, accept: bool) -> tuple[list[str], bool
 
     """
     native = ground_of(config).meant(path)
-    with _Decisions(config) as ledger:
+    with _Decisions(config, tell) as ledger:
         seen = ledger.mark_conflict_seen(system.plain(native))
         lines = [f"marked as seen: {seen} conflict{'s' * (seen != 1)}"] if seen else []
         file = _finished(config, native)
@@ -48,10 +52,11 @@ def resolve(config: Config, path: str, *, accept: bool) -> tuple[list[str], bool
 class _Decisions:
     """The ledger, open for writing; a watcher may use it at the same time."""
 
-    def __init__(self, config: Config) -> None:
-        told: list[str] = []
+    def __init__(self, config: Config, tell: Callable[[Notice], None]) -> None:
+        self._tell = tell
+        self._told: list[Notice] = []
         path = os.path.join(config.state_dir, LEDGER_NAME)
-        self._ledger = Ledger.open(path, lambda notice: told.append(notice.text))
+        self._ledger = Ledger.open(path, self._told.append)
 
     def __enter__(self) -> Ledger:
         try:
@@ -63,6 +68,8 @@ class _Decisions:
 
     def __exit__(self, *_: object) -> None:
         self._ledger.close()
+        for notice in self._told if not self._ledger.trouble else ():  # trouble is an error
+            self._tell(notice)
 
 
 def _check(ledger: Ledger) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from watcher.views.words import visible
+
+if TYPE_CHECKING:
+    from watcher.activity import Notice
 
 
 def say(line: str) -> None:
@@ -14,6 +19,18 @@ def say(line: str) -> None:
     if sys.stdout is not None:
         encoding = sys.stdout.encoding or "ascii"
         print(visible(line).encode(encoding, "backslashreplace").decode(encoding))
+
+
+def complain(text: str) -> None:
+    """Print what an operator should know on standard error, as `say` prints."""
+    if sys.stderr is not None:
+        with contextlib.redirect_stdout(sys.stderr):
+            say(f"watcher: {text}")
+
+
+def notify(notice: Notice) -> None:
+    """Print a notice, and what to do about it, beside what a command answers."""
+    complain("; ".join(filter(None, (notice.text, notice.mend))))
 
 
 class Array:

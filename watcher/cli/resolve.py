@@ -25,10 +25,10 @@ def resolve(
     Example: watcher resolve "C:\Data\RB123456\bluesky_scans\scan.txt" --accept
     """
     from watcher import resolution
-    from watcher.cli.printing import say
+    from watcher.cli.printing import notify, say
     from watcher.config import load
 
-    lines, is_settled = resolution.resolve(load(config), file, accept=accept)
+    lines, is_settled = resolution.resolve(load(config), file, accept=accept, tell=notify)
     for line in lines:
         say(line)
     return Exit.DONE if is_settled else Exit.LEFT_BEHIND
