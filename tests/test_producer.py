@@ -147,3 +147,17 @@ def test_R10_a_damaged_ledger_is_set_aside_and_that_is_said(instrument):
     assert done.returncode == 0
     assert "it is set aside and a new one begun; no file is lost" in done.stderr
     assert "set aside" not in done.stdout
+
+
+def test_a_copy_is_nothing_to_decide(instrument):
+    """The watcher never tries what lies at a destination."""
+    source = instrument.finish(SCAN, CONTENT)
+    assert instrument.run("rescan").returncode == 0
+    for copy in (instrument.archived("RB1", "scan.txt"), instrument.cached("RB1", "scan.txt")):
+        done = instrument.run("resolve", str(copy))
+        assert done.stdout == f"there is nothing to decide: it is a copy of {source}\n"
+        assert done.returncode == 1
+    other = instrument.finish("Export only/RB1/bluesky_scans/other.txt")
+    done = instrument.run("resolve", str(other), "--accept")
+    assert "never read" in done.stdout
+    assert done.returncode == 1

@@ -41,7 +41,7 @@ def resolve(
     with _Decisions(config, tell) as ledger:
         seen = ledger.mark_conflict_seen(system.plain(native))
         lines = [f"marked as seen: {seen} conflict{'s' * (seen != 1)}"] if seen else []
-        file = _finished(config, native)
+        file = _copy(config, native, ledger) or _finished(config, native)
         if not isinstance(file, FinishedFile):
             return lines or [file], bool(seen)
         more, is_settled = _looked_at(config, file, ledger, accept=accept)
@@ -78,6 +78,16 @@ def _check(ledger: Ledger) -> None:
             f"the decision can't be recorded: {ledger.trouble}",
             mend="run it as the account that runs the watcher",
         )
+
+
+def _copy(config: Config, path: str, ledger: Ledger) -> str:
+    """Say what a file is that is never read for sources; empty if it may be one."""
+    if not ground_of(config).is_excluded(path):
+        return ""
+    for destination in config.destinations:
+        if receipt := ledger.receipt_at(destination.name, path):
+            return f"there is nothing to decide: it is a copy of {receipt.source}"
+    return "there is nothing to decide: excluded folders and destinations are never read"
 
 
 def _finished(config: Config, path: str) -> FinishedFile | str:

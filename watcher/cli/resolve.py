@@ -20,7 +20,8 @@ def resolve(
 ) -> int:
     r"""Look again at a file that differs from its producer's checksum, or take it as it is.
 
-    Conflicts of the file are marked as seen. Ends with 1 while it still differs.
+    Conflicts of the file are marked as seen. Ends with 1 while it still differs, and
+    for what no watcher archives.
 
     Example: watcher resolve "C:\Data\RB123456\bluesky_scans\scan.txt" --accept
     """
