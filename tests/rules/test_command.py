@@ -1,6 +1,9 @@
 """What the command promises: exit codes, plain errors, a dry run without traces, a clean end."""
 
+import itertools
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -177,3 +180,46 @@ def test_a_signal_ends_it_cleanly_from_the_moment_that_it_has_the_lock(instrumen
     watcher.process.send_signal(signal.SIGTERM)
     wait_until(lambda: not watcher.is_running)
     assert watcher.process.returncode == 0, watcher.output
+
+
+WHILE_IT_HOLDS_THE_LOCK = """
+import signal, threading
+from watcher.cli.run import asked_to_end
+stop = threading.Event()
+with asked_to_end(stop) as reasons:
+    with stop._cond:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+    stop.wait()
+    while len(reasons) < 2:
+        threading.Event().wait(0.01)
+print(*reasons)
+"""
+"""As when one signal interrupts the main thread in what it does because of another."""
+
+
+@on_posix
+def test_a_signal_waits_for_no_lock(instrument):
+    """R8: whatever the main thread is in the middle of, it is told, and goes on."""
+    command = [sys.executable, "-c", WHILE_IT_HOLDS_THE_LOCK]
+    done = subprocess.run(
+        command, env=instrument.environment(), capture_output=True, timeout=20, check=True
+    )
+    assert done.stdout.split() == [b"SIGTERM", b"SIGINT"]
+
+
+@on_posix
+def test_signals_in_quick_succession_end_it_as_one_does(instrument):
+    """R8: it is asked again and again while it stops."""
+    watcher = instrument.start()
+    names = itertools.cycle([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+
+    def has_ended_though_asked_again():
+        for number in itertools.islice(names, 50):
+            watcher.process.send_signal(number)
+        return not watcher.is_running
+
+    wait_until(has_ended_though_asked_again, 10)
+    assert watcher.process.returncode == 0, watcher.output
+    assert "Traceback" not in watcher.output
+    assert instrument.status()["running"] is False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import sys
 import threading
@@ -50,6 +51,9 @@ def run(
 def asked_to_end(stop: threading.Event) -> Iterator[list[str]]:
     """Let signals and the console's end set an event, from before anything begins to its end.
 
+    A signal may come while the main thread holds the event's lock, or is about to tell another
+    signal; so its handler only puts a word into a queue that needs no lock, for a thread.
+
     Args:
         stop: the event.
 
@@ -60,19 +64,27 @@ def asked_to_end(stop: threading.Event) -> Iterator[list[str]]:
     from watcher.platform import system
 
     reasons: list[str] = []
-
-    def asked(reason: str) -> None:
-        reasons.append(reason)
-        stop.set()
+    asked: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def caught(number: int, _frame: object) -> None:
-        asked(signal.Signals(number).name)
+        asked.put(signal.Signals(number).name)
 
-    with system.console_watched(asked):
-        for name in _SIGNALS:
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), caught)
-        yield reasons
+    def listen() -> None:
+        while reason := asked.get():
+            reasons.append(reason)
+            stop.set()
+
+    listener = threading.Thread(target=listen, name="asked to end", daemon=True)
+    listener.start()
+    try:
+        with system.console_watched(asked.put):
+            for name in _SIGNALS:
+                if hasattr(signal, name):
+                    signal.signal(getattr(signal, name), caught)
+            yield reasons
+    finally:
+        asked.put("")
+        listener.join()
 
 
 def watch(config: Config, stop: threading.Event, reasons: Sequence[str], *, headless: bool) -> bool:
