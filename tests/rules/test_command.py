@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness import Instrument, wait_until
 from tests.platforms import on_posix
-from tests.rules.evidence import SCANS, away, everything, launch, log_lines, stopped
+from tests.rules.evidence import SCANS, away, everything, launch, log_lines, said, stopped
 
 
 @pytest.fixture
@@ -148,6 +148,17 @@ def test_a_signal_ends_it_cleanly(instrument, name):
     assert any(f"stopping: {name}" in line for line in log_lines(instrument))
     assert instrument.status()["running"] is False
     assert instrument.run("rescan").returncode == 0
+
+
+@on_posix
+def test_what_it_was_started_to_ignore_it_ignores(instrument):
+    """R8: under `nohup` it outlives the terminal; what isn't ignored still ends it."""
+    watcher = launch(instrument, "nohup")
+    instrument.wait_until((instrument.state / "status.json").exists)
+    watcher.process.send_signal(signal.SIGHUP)
+    watcher.process.send_signal(signal.SIGTERM)
+    assert watcher.process.wait(10) == 0, watcher.output
+    assert said(instrument, "stopping: SIGTERM")()
 
 
 @on_posix

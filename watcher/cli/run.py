@@ -78,13 +78,18 @@ def asked_to_end(stop: threading.Event) -> Iterator[list[str]]:
     listener.start()
     try:
         with system.console_watched(asked.put):
-            for name in _SIGNALS:
-                if hasattr(signal, name):
-                    signal.signal(getattr(signal, name), caught)
+            for number in _signals_to_catch():
+                signal.signal(number, caught)
             yield reasons
     finally:
         asked.put("")
         listener.join()
+
+
+def _signals_to_catch() -> list[signal.Signals]:
+    """Leave out what whoever started it wants ignored, as `nohup` does."""
+    there = [signal.Signals[name] for name in _SIGNALS if hasattr(signal, name)]
+    return [number for number in there if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def watch(config: Config, stop: threading.Event, reasons: Sequence[str], *, headless: bool) -> bool:
