@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.harness import Instrument, wait_until
+from tests.harness import PATIENCE, Instrument, wait_until
 from tests.platforms import on_posix
 from tests.rules.evidence import SCANS, away, everything, launch, log_lines, said, stopped
 
@@ -49,6 +49,56 @@ def test_a_rescan_tells_by_its_exit_code_whether_something_stayed(instrument):
     assert done.returncode == 0
     assert "archived 1, left behind 0" in done.stdout
     assert list(instrument.sources()) == [f"RB1/{SCANS}/unfinished.txt"]
+
+
+WHERE_THE_ARCHIVE_HANGS = """
+import threading
+from watcher.reach import Reach
+look = Reach.look
+Reach.look = lambda reach: look(reach) if reach.makes_fixed else threading.Event().wait()
+from watcher.cli import main
+main()
+"""
+"""Runs the command, and every look at the archive hangs, as that of a dead share does."""
+
+
+def where_the_archive_hangs(instrument, *arguments):
+    """Return a command line, and an environment in which output waits in a buffer."""
+    instrument.configure(retry={"stalled_after": "1s"})
+    _, _, _, *rest = instrument.command(*arguments)
+    environment = instrument.environment()
+    del environment["PYTHONUNBUFFERED"]
+    return [sys.executable, "-c", WHERE_THE_ARCHIVE_HANGS, *rest], environment
+
+
+@pytest.mark.parametrize(
+    ("command", "last"),
+    [("rescan", "archived 0, left behind 1"), ("doctor", " to mend")],
+)
+def test_the_last_line_is_said_though_a_share_hangs(instrument, command, last):
+    """R8, R11: the command ends without the thread that hangs, but not without its last word."""
+    instrument.finish(f"RB1/{SCANS}/scan.txt")
+    hanging, environment = where_the_archive_hangs(instrument, command)
+    done = subprocess.run(
+        hanging, env=environment, input="", capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.stdout.splitlines()[-1].endswith(last), done.stdout + done.stderr
+    assert done.returncode == 1
+
+
+def test_a_rescan_that_nobody_listens_to_ends_all_the_same(instrument):
+    """R8: as when somebody clicks into its window and goes away; a scheduled task is to end."""
+    for number in range(300):
+        instrument.finish(f"RB1/{SCANS}/{number:0150}.txt")
+    environment = instrument.environment()
+    del environment["PYTHONUNBUFFERED"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(instrument.command("rescan"), env=environment, **pipes) as process:
+        try:
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+    assert not instrument.sources()
 
 
 BAD = {

@@ -5,13 +5,11 @@ What a command needs is imported when it runs, so that `watcher --version` and `
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from collections.abc import Sequence
 
 import watcher
-from watcher.cli.exits import Exit
+from watcher.cli.exits import Exit, leave
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,16 +20,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(Exit.DONE)
     from watcher.cli.app import run_app
 
-    _leave(run_app(given))
-
-
-def _leave(code: int) -> None:
-    """End at once: taking all that was imported apart again would take longer than some commands.
-
-    Nothing is open any more but the standard streams; whoever read them may be gone.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
-    os._exit(code)
+    leave(run_app(given))

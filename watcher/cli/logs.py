@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from watcher.activity import Activity
     from watcher.config import Config
 
+PATIENCE = 1.0
+"""Seconds that one that may take no more still has for the last line."""
+
 
 @dataclass(slots=True)
 class Ending:
     """How it ended, known when it has."""
 
     is_clean: bool = True
-    """False if a thread is stuck in a call that nothing but the end of the process ends."""
+    """False if a terminal, or whoever reads what is said, or the log's disk, may take no more."""
 
 
 def log_file_of(config: Config) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 import threading
 import time
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watcher.cli.exits import Exit
-from watcher.cli.logs import log_file_of, logged
+from watcher.cli.exits import Exit, leave
+from watcher.cli.logs import PATIENCE, log_file_of, logged
 from watcher.cli.options import ConfigFile
 from watcher.cli.printing import say
 from watcher.cli.progress import Moved, bar, is_terminal
@@ -45,7 +44,7 @@ def rescan(
     with asked_to_end(stop), locked(loaded.state_dir):
         code, is_clean = _once(loaded, stop)
     if not is_clean:
-        os._exit(code)
+        leave(code, PATIENCE)
     return code
 
 
@@ -60,7 +59,7 @@ def _once(config: Config, stop: threading.Event) -> tuple[int, bool]:
         with bar("archiving") as moved:
             activity.listen(lambda _news: _show(activity.snapshot, moved))
             ended = watcher.run_once()
-        ending.is_clean = watcher.stop("the pass is done")
+        watcher.stop("the pass is done")
     archived = activity.snapshot.archived
     if live:
         _sum_up(activity.snapshot)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import signal
 import sys
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watcher.cli.logs import log_file_of, logged
+from watcher.cli.exits import Exit, leave
+from watcher.cli.logs import PATIENCE, log_file_of, logged
 from watcher.cli.options import ConfigFile
 from watcher.cli.progress import is_terminal
 
@@ -43,8 +43,7 @@ def run(
     with asked_to_end(stop) as reasons, locked(loaded.state_dir):
         is_clean = watch(loaded, stop, reasons, headless=headless)
     if not is_clean:
-        # A thread is in a call to a share or a terminal that hangs; only our end is its end.
-        os._exit(0)
+        leave(Exit.DONE, PATIENCE)
 
 
 @contextlib.contextmanager
@@ -102,7 +101,7 @@ def watch(config: Config, stop: threading.Event, reasons: Sequence[str], *, head
         headless: no dashboard, even on a terminal.
 
     Returns:
-        Whether everything ended.
+        Whether all that was said was taken by the terminal and the log.
 
     """
     from watcher.activity import Activity
@@ -115,8 +114,7 @@ def watch(config: Config, stop: threading.Event, reasons: Sequence[str], *, head
         watcher = Watcher(config, activity, log_file=log_file_of(config), stop=stop)
 
         def finish() -> None:
-            clean = watcher.stop(reasons[0] if reasons else "it was told to")
-            ending.is_clean = clean and ending.is_clean
+            watcher.stop(reasons[0] if reasons else "it was told to")
 
         watcher.start()
         if live:
