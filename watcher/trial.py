@@ -8,6 +8,7 @@ the same destinations, but a data root that holds this one file, and a ledger of
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import platform
 import secrets
@@ -27,7 +28,7 @@ from watcher.errors import WatcherError
 from watcher.inspection import inspect
 from watcher.lock import is_running, locked
 from watcher.model import SCAN_FOLDER, FinishedFile
-from watcher.outage import words_of
+from watcher.outage import within, words_of
 from watcher.platform import system
 from watcher.transfer import Depot
 from watcher.views import words
@@ -81,13 +82,13 @@ def live(config: Config, moved: Moved) -> Iterator[Found]:
         mend = "try it with a real scan: a test file would lie among the others there"
         yield Found("live", f"{lacking[0]} has no {{experiment}} in its path", mend)
         return
-    try:
-        for depot in depots.values():
-            depot.reach.look()
-    except (OSError, WatcherError) as error:
-        text, mend = words_of(error)
-        yield Found("live", text, mend or "mend the destination first")
-        return
+    for name, depot in depots.items():
+        try:
+            within(config.retry.stalled_after, functools.partial(depot.reach.probe, True))
+        except (OSError, WatcherError) as error:
+            text, mend = words_of(error)
+            yield Found("live", f"{name}: {text}", mend or "mend the destination first")
+            return
     trial = _prepared(config, depots, moved)
     left: list[str] = []
     try:

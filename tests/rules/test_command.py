@@ -9,8 +9,17 @@ import time
 import pytest
 
 from tests.harness import PATIENCE, Instrument, wait_until
-from tests.platforms import on_posix
-from tests.rules.evidence import SCANS, away, everything, launch, log_lines, said, stopped
+from tests.platforms import on_posix, wine_excuses
+from tests.rules.evidence import (
+    SCANS,
+    away,
+    everything,
+    files_of,
+    launch,
+    log_lines,
+    said,
+    stopped,
+)
 
 
 @pytest.fixture
@@ -69,6 +78,18 @@ def where_the_archive_hangs(instrument, *arguments):
     environment = instrument.environment()
     del environment["PYTHONUNBUFFERED"]
     return [sys.executable, "-c", WHERE_THE_ARCHIVE_HANGS, *rest], environment
+
+
+@wine_excuses("a command with pipes has no console to draw on")
+def test_no_test_file_is_sent_where_a_share_hangs(instrument):
+    """R8, R1: what `doctor` has just found no answer at is not asked for ever."""
+    hanging, environment = where_the_archive_hangs(instrument, "doctor", "--live")
+    done = subprocess.run(
+        hanging, env=environment, input="", capture_output=True, encoding="utf-8", check=False
+    )
+    assert "MEND  live: archive: no answer for 1 s" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 1
+    assert files_of(instrument.root) == {}
 
 
 @pytest.mark.parametrize(

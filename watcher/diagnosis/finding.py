@@ -1,4 +1,4 @@
-"""What was found."""
+"""What was found, and what to do about it."""
 
 from __future__ import annotations
 
