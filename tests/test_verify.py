@@ -11,6 +11,7 @@ from tests.harness import Instrument
 from tests.platforms import remove_tree, wine_excuses
 from watcher.config import load
 from watcher.verification import Asked, State, Tally, reading, verify
+from watcher.verification.shelves import Shelves
 
 FILES = 20
 STREAM = pytest.param("stream", marks=wine_excuses("no alternate data streams"))
@@ -226,6 +227,21 @@ def test_where_a_destination_goes_on_the_way_nothing_counts_as_missing(archived,
     (archived.folder / "away").rename(archived.cycle)
     again = {name for names in verified(archived)[1].values() for name in names}
     assert len(again) == FILES + 1, "what was not read is not taken for proven"
+
+
+def test_what_is_found_is_told_before_all_is_looked_at_R12(archived, monkeypatch):
+    """So that memory doesn't grow with it; also where nothing needs reading."""
+    for number in range(300):
+        (archived.archive / "RB1" / f"foreign_{number:03}.txt").write_bytes(b"")
+    below, looked_at = Shelves.below, []
+    monkeypatch.setattr(reading, "_TOGETHER", 1)
+    monkeypatch.setattr(
+        Shelves, "below", lambda *of: (looked_at.append(one) or one for one in below(*of))
+    )
+    findings = verify(load(str(archived.config_file)), Asked("archive"), Tally())
+    assert any(finding.state is State.UNRECORDED for finding in findings)
+    assert len(looked_at) < 100
+    assert sum(finding.state is State.UNRECORDED for finding in findings) == 299
 
 
 def test_an_unknown_destination_is_said(archived):

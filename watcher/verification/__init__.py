@@ -148,11 +148,11 @@ class _Round:
 
     def run(self) -> Iterator[Finding]:
         """Yield what is found."""
-        reader = Reader(_THREADS, self._moved)
+        recorded = itertools.islice(self._recorded_copies(), self._count)
         try:
-            for group in reader.findings(itertools.islice(self._recorded_copies(), self._count)):
-                yield from self._told(group)
-            yield from self._unknown()
+            for copies in (recorded, self._unknown()):
+                for group in Reader(_THREADS, self._moved).findings(copies):
+                    yield from self._told(group)
         except (OSError, DestinationDown) as error:
             self._tally.unreachable[self._depot.name] = words_of(error)[0]
         finally:
@@ -162,23 +162,12 @@ class _Round:
         for check in self._ledger.checks(self._checks) if self._ledger else ():
             yield _copy(self._depot.name, check)
 
-    def _unknown(self) -> Iterator[Finding]:
+    def _unknown(self) -> Iterator[Copy | Finding]:
         """Look at what the ledger doesn't know."""
         for top in self._shelves.tops(self._asked.experiment):
-            reader = Reader(_THREADS, self._moved)
-            at_once: list[Finding] = []
-
-            def to_read(top: str = top, at_once: list[Finding] = at_once) -> Iterator[Copy]:
-                for one in self._shelves.below(top):
-                    if isinstance(one, Finding):
-                        at_once.append(one)
-                    elif self._is_in_sample():
-                        yield one
-
-            for group in reader.findings(to_read()):
-                yield from self._told([*at_once, *group])
-                at_once.clear()
-            yield from self._told(at_once)
+            for one in self._shelves.below(top):
+                if isinstance(one, Finding) or self._is_in_sample():
+                    yield one
 
     def _is_in_sample(self) -> bool:
         return self._asked.share is None or random.random() < self._asked.share

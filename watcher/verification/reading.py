@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import threading
 import time
@@ -44,8 +43,11 @@ class Reader:
         self._moved = moved
         self._stop = threading.Event()
 
-    def findings(self, copies: Iterable[Copy]) -> Iterator[list[Finding]]:
-        """Yield what the copies are found to be, in groups, in their order."""
+    def findings(self, copies: Iterable[Copy | Finding]) -> Iterator[list[Finding]]:
+        """Yield what the copies are found to be, in groups, in their order.
+
+        What is found without reading goes along with them, so that nobody has to keep it.
+        """
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify")
         under_way: deque[Future[list[Finding]]] = deque()
         try:
@@ -59,29 +61,26 @@ class Reader:
             self._stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _read(self, group: list[Copy]) -> list[Finding]:
+    def _read(self, group: list[Copy | Finding]) -> list[Finding]:
         """Open all and let the disk begin on all, then read one after the other."""
-        opened = [_opened(copy) for copy in group]
+        opened = [_opened(one) if isinstance(one, Copy) else one for one in group]
         try:
-            return [self._finding(copy, one) for copy, one in zip(group, opened, strict=True)]
+            return [self._finding(one) if isinstance(one, _Opened) else one for one in opened]
         finally:
             for one in opened:
                 if isinstance(one, _Opened):
                     os.close(one.descriptor)
 
-    def _finding(self, copy: Copy, opened: _Opened | OSError) -> Finding:
+    def _finding(self, opened: _Opened) -> Finding:
+        copy = opened.copy
         assert copy.checksum is not None, "what nothing is on record of is not read"
         if not is_known(copy.checksum.algorithm):
             why = f"{copy.checksum.algorithm} can't be computed here"
             return Finding(copy, State.UNREADABLE, time.time(), why)
         try:
-            if isinstance(opened, OSError):
-                raise opened
             found = self._hashed(copy.checksum.algorithm, opened)
-        except _GONE:
-            return Finding(copy, State.MISSING, time.time())
         except OSError as error:
-            return Finding(copy, State.UNREADABLE, time.time(), error.strerror or str(error))
+            return _unread(copy, error)
         state = State.OK if found == copy.checksum else State.ALTERED
         return Finding(copy, state, time.time(), str(found))
 
@@ -100,33 +99,40 @@ class Reader:
 
 
 class _Opened(NamedTuple):
+    copy: Copy
     descriptor: int
     size: int
 
 
-def _opened(copy: Copy) -> _Opened | OSError:
+def _opened(copy: Copy) -> _Opened | Finding:
     """Open a copy and let the disk begin on it."""
     try:
         descriptor = system.open_for_reading(copy.path)
     except OSError as error:
-        return error
+        return _unread(copy, error)
     stat = os.fstat(descriptor)
     if not system.is_plain_file(stat):
         os.close(descriptor)
-        return OSError(errno.EINVAL, "is no regular file")
+        return Finding(copy, State.UNREADABLE, time.time(), "is no regular file")
     with contextlib.suppress(OSError):
         system.forget_cached(descriptor)
         system.fetch_early(descriptor)
-    return _Opened(descriptor, stat.st_size)
+    return _Opened(copy, descriptor, stat.st_size)
 
 
-def _groups(copies: Iterable[Copy]) -> Iterator[list[Copy]]:
+def _unread(copy: Copy, error: OSError) -> Finding:
+    if isinstance(error, _GONE):
+        return Finding(copy, State.MISSING, time.time())
+    return Finding(copy, State.UNREADABLE, time.time(), error.strerror or str(error))
+
+
+def _groups(copies: Iterable[Copy | Finding]) -> Iterator[list[Copy | Finding]]:
     """Take copies together until they are many, or much."""
-    group: list[Copy] = []
+    group: list[Copy | Finding] = []
     size = 0
-    for copy in copies:
-        size += copy.size or 0
-        group.append(copy)
+    for one in copies:
+        size += one.size or 0 if isinstance(one, Copy) else 0
+        group.append(one)
         if len(group) >= _TOGETHER or size >= _BYTES_TOGETHER:
             yield group
             group, size = [], 0
