@@ -4,12 +4,14 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 
 import pytest
 
 from tests.harness import Instrument
 from tests.platforms import remove_tree, wine_excuses
 from watcher.config import load
+from watcher.platform import system
 from watcher.verification import Asked, State, Tally, reading, verify
 from watcher.verification.shelves import Shelves
 
@@ -227,6 +229,31 @@ def test_where_a_destination_goes_on_the_way_nothing_counts_as_missing(archived,
     (archived.folder / "away").rename(archived.cycle)
     again = {name for names in verified(archived)[1].values() for name in names}
     assert len(again) == FILES + 1, "what was not read is not taken for proven"
+
+
+def test_a_destination_that_hangs_on_the_way_is_left_and_the_next_one_read_R8(
+    archived, monkeypatch
+):
+    archived.configure(retry={"stalled_after": "1s"})
+    answers, open_for_reading = threading.Event(), system.open_for_reading
+
+    def hang(path):
+        if path.startswith(str(archived.archive)) and path.endswith("scan_07.txt"):
+            answers.wait()
+        return open_for_reading(path)
+
+    monkeypatch.setattr(system, "open_for_reading", hang)
+    monkeypatch.setattr(reading, "_TOGETHER", 1)
+    tally = Tally()
+    try:
+        found = list(verify(load(str(archived.config_file)), Asked(), tally))
+    finally:
+        answers.set()
+    assert tally.unreachable == {"archive": "no answer for 1 s"}
+    assert not tally.is_clean
+    read = [finding.copy.destination for finding in found if finding.state is State.OK]
+    assert 0 < read.count("archive") <= FILES
+    assert read.count("cache") == FILES + 1
 
 
 def test_what_is_found_is_told_before_all_is_looked_at_R12(archived, monkeypatch):

@@ -92,6 +92,19 @@ def test_no_test_file_is_sent_where_a_share_hangs(instrument):
     assert files_of(instrument.root) == {}
 
 
+def test_a_destination_that_hangs_is_named_and_the_others_are_verified(instrument):
+    """R8: it ends with 1; what could not be looked at is not well."""
+    instrument.finish(f"RB1/{SCANS}/scan.txt")
+    assert instrument.run("rescan").returncode == 0
+    hanging, environment = where_the_archive_hangs(instrument, "verify")
+    done = subprocess.run(
+        hanging, env=environment, input="", capture_output=True, encoding="utf-8", check=False
+    )
+    assert "archive can't be looked at: no answer for 1 s" in done.stdout, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("1 ok; ")
+    assert done.returncode == 1
+
+
 @pytest.mark.parametrize(
     ("command", "last"),
     [("rescan", "archived 0, left behind 1"), ("doctor", " to mend")],

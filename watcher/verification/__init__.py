@@ -7,10 +7,14 @@ shelves  what lies at a destination, and what the records there say of it
 The ledger's copies come first: those that were never read again, then the oldest check. Then what
 lies at the destinations that the ledger doesn't know is compared with the records there, which is
 all there is to compare with where the ledger is gone.
+
+Whatever touches a destination may hang with it, and is done by a thread that is left alone then.
+What was found is judged and kept by who waits for it, and goes on with the next destination.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -20,6 +24,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from watcher.activity import Notice
 from watcher.checksums import Manifest
@@ -27,7 +32,7 @@ from watcher.config import Config
 from watcher.destination import PartNames
 from watcher.errors import DestinationDown, WatcherError
 from watcher.ledger import Check, Checks, Ledger
-from watcher.outage import words_of
+from watcher.outage import Attended, Hangs, words_of
 from watcher.platform import system
 from watcher.transfer import Depot
 from watcher.verification.copies import Copy, Finding, State, Tally
@@ -36,6 +41,8 @@ from watcher.verification.shelves import Shelves
 from watcher.wiring import LEDGER_NAME, depots_of, ground_of
 
 __all__ = ["Asked", "Copy", "Finding", "State", "Tally", "verify"]
+
+T = TypeVar("T")
 
 _THREADS = max(4, min(8, os.cpu_count() or 4))
 _KEPT_TOGETHER = 5000
@@ -71,11 +78,8 @@ def verify(config: Config, asked: Asked, tally: Tally) -> Generator[Finding, Non
         parts = PartNames("", "")
         depots = depots_of(config, parts, lambda told: tally.remarks.append(told.text), ledger)
         wanted = [d for n, d in depots.items() if asked.destination in {None, n}]
-        reachable = [depot for depot in wanted if _is_reachable(depot, tally)]
-        rounds = [_Round(config, depot, asked, tally, ledger) for depot in reachable]
-        for one in rounds:
-            one.count()
-        for one in rounds:
+        rounds = [_Round(config, depot, asked, tally, ledger) for depot in wanted]
+        for one in [one for one in rounds if one.begin()]:
             yield from one.run()
     finally:
         if ledger is not None:
@@ -107,15 +111,6 @@ def _hear(_notice: Notice) -> None:
     """Its trouble is told at the end."""
 
 
-def _is_reachable(depot: Depot, tally: Tally) -> bool:
-    try:
-        depot.reach.look()
-    except (OSError, DestinationDown) as error:
-        tally.unreachable[depot.name] = words_of(error)[0]
-        return False
-    return True
-
-
 class _Round:
     """One destination."""
 
@@ -129,34 +124,59 @@ class _Round:
         before = time.time() - (asked.older_than or 0.0)
         self._checks = Checks(depot.name, before, asked.experiment)
         self._count: int | None = None
-        self._shelves = Shelves(depot, ground_of(config).roots, self._recorded, self._restore)
+        self._roots = ground_of(config).roots
+        self._patience = config.retry.stalled_after
+        self._attended: Attended[Any] = Attended(self._patience)
         self._lock = threading.Lock()
         self._kept: list[tuple[int, float, str]] = []
         self._kept_at = time.monotonic()
 
-    def count(self) -> None:
-        """Add to the tally what there is to read."""
-        if not self._tally.is_shown and self._asked.share is None:
-            return
-        copies, size = self._ledger.to_check(self._checks) if self._ledger else (0, 0)
-        share = self._asked.share or 1.0
-        if self._asked.share is not None:
-            self._count = math.ceil(copies * share)
-        if not copies and self._asked.older_than is None:
-            copies, size = self._shelves.count(self._shelves.tops(self._asked.experiment))
-        self._tally.size += int(size * share)
+    @functools.cached_property
+    def _shelves(self) -> Shelves:
+        """What it holds, once it was looked at."""
+        return Shelves(self._depot, self._roots, self._recorded, self._restore, self._beat)
+
+    def begin(self) -> bool:
+        """Look at it, and add to the tally what there is to read; False if that can't be."""
+        for size in self._attend(self._sizes()):
+            self._tally.size += int(size * (self._asked.share or 1.0))
+        return self._depot.name not in self._tally.unreachable
 
     def run(self) -> Iterator[Finding]:
         """Yield what is found."""
-        recorded = itertools.islice(self._recorded_copies(), self._count)
         try:
-            for copies in (recorded, self._unknown()):
-                for group in Reader(_THREADS, self._moved).findings(copies):
+            with contextlib.closing(self._attend(self._groups())) as groups:
+                for group in groups:
                     yield from self._told(group)
-        except (OSError, DestinationDown) as error:
-            self._tally.unreachable[self._depot.name] = words_of(error)[0]
         finally:
             self._keep(at_once=True)
+
+    def _attend(self, work: Generator[T, None, None]) -> Generator[T, None, None]:
+        """Yield what work at the destination yields, or note why it could not be done."""
+        self._attended = Attended(self._patience)
+        try:
+            yield from self._attended.results(work)
+        except (OSError, DestinationDown, Hangs) as error:
+            self._tally.unreachable[self._depot.name] = words_of(error)[0]
+
+    def _sizes(self) -> Generator[int, None, None]:
+        self._depot.reach.look()
+        if not self._tally.is_shown and self._asked.share is None:
+            return
+        copies, size = self._ledger.to_check(self._checks) if self._ledger else (0, 0)
+        if self._asked.share is not None:
+            self._count = math.ceil(copies * self._asked.share)
+        if not copies and self._asked.older_than is None:
+            yield from self._shelves.sizes(self._shelves.tops(self._asked.experiment))
+        yield size
+
+    def _groups(self) -> Generator[list[Finding], None, None]:
+        recorded = itertools.islice(self._recorded_copies(), self._count)
+        for copies in (recorded, self._unknown()):
+            for group in Reader(_THREADS, self._moved).findings(copies):
+                if any(finding.state is State.MISSING for finding in group):
+                    self._depot.reach.look()  # where it dropped out, nothing is there any more
+                yield group
 
     def _recorded_copies(self) -> Iterator[Copy]:
         for check in self._ledger.checks(self._checks) if self._ledger else ():
@@ -166,6 +186,7 @@ class _Round:
         """Look at what the ledger doesn't know."""
         for top in self._shelves.tops(self._asked.experiment):
             for one in self._shelves.below(top):
+                self._beat()
                 if isinstance(one, Finding) or self._is_in_sample():
                     yield one
 
@@ -173,8 +194,6 @@ class _Round:
         return self._asked.share is None or random.random() < self._asked.share
 
     def _told(self, findings: list[Finding]) -> Iterator[Finding]:
-        if any(finding.state is State.MISSING for finding in findings):
-            self._depot.reach.look()  # where a share dropped out, nothing is there any more
         for finding in findings:
             told = self._judged(finding)
             self._tally.add(told)
@@ -196,6 +215,7 @@ class _Round:
                 self._ledger.checked(kept)
 
     def _recorded(self, folder: str) -> set[str]:
+        self._beat()
         return self._ledger.names_below(self._depot.name, folder) if self._ledger else set()
 
     def _restore(self, folder: str) -> None:
@@ -208,8 +228,12 @@ class _Round:
                 self._tally.remarks.append(f"{what}: {error.strerror}")
 
     def _moved(self, size: int) -> None:
+        self._beat()
         with self._lock:
             self._tally.done += size
+
+    def _beat(self) -> None:
+        self._attended.moved()
 
 
 _native = functools.lru_cache(maxsize=64)(system.native)

@@ -36,7 +36,7 @@ class Reader:
 
         Args:
             threads: how many groups are read at a time.
-            moved: told of bytes that were read, from any thread.
+            moved: told of bytes that were read, from any thread; what it raises ends it.
 
         """
         self._threads = threads

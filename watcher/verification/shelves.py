@@ -37,6 +37,7 @@ class Shelves:
         roots: Sequence[str],
         recorded: Callable[[str], set[str]],
         lacking: Callable[[str], None],
+        moved: Callable[[], None],
     ) -> None:
         """Make it ready.
 
@@ -45,12 +46,14 @@ class Shelves:
             roots: the data roots, native.
             recorded: tells which paths below an experiment's folder the ledger has.
             lacking: told of each folder whose manifests lack some of them.
+            moved: called between looks: it may be long until there is something to yield.
 
         """
         self._depot = depot
         self._roots = roots
         self._recorded = recorded
         self._lacking = lacking
+        self._moved = moved
         self._algorithms = tuple(dict.fromkeys((*depot.algorithms, *known())))
         """What may be on record from earlier years too; the first that is found counts."""
         segments = depot.template.segments
@@ -68,7 +71,11 @@ class Shelves:
                 for cycle in self._cycles()
                 for year in _years(template.text)
             ]
-        return [folder for folder in dict.fromkeys(found) if os.path.isdir(folder)]
+        return [folder for folder in dict.fromkeys(found) if self._is_there(folder)]
+
+    def _is_there(self, folder: str) -> bool:
+        self._moved()
+        return os.path.isdir(folder)
 
     def _cycles(self) -> Sequence[str | None]:
         return self._depot.reach.cycles if self._depot.template.has_cycle else (None,)
@@ -77,14 +84,18 @@ class Shelves:
         template = self._depot.template
         return [template.base(cycle) or template.fixed for cycle in self._cycles()]
 
-    def count(self, tops: Sequence[str]) -> tuple[int, int]:
-        """Count all files and their bytes."""
-        files = size = 0
+    def sizes(self, tops: Sequence[str]) -> Iterator[int]:
+        """Yield the bytes of the files in each folder."""
         for top in tops:
             for folder, _, names in os.walk(top):
-                files += len(names)
-                size += sum(_size(os.path.join(folder, name)) for name in names)
-        return files, size
+                yield sum(self._size(os.path.join(folder, name)) for name in names)
+
+    def _size(self, path: str) -> int:
+        self._moved()
+        try:
+            return os.lstat(path).st_size
+        except OSError:
+            return 0
 
     def below(self, top: str) -> Iterator[Copy | Finding]:
         """Yield what the ledger doesn't know: copies to be read, and what needs no reading."""
@@ -121,6 +132,7 @@ class Shelves:
     def _absent(self, level: _Level, there: set[str]) -> Iterator[Finding]:
         """Find the lines whose file isn't there."""
         for name in level.lines.keys() - there - level.recorded:
+            self._moved()
             path, checksum = os.path.join(level.folder, name), level.lines[name]
             if not os.path.lexists(path):
                 yield self._gone(path, checksum)
@@ -161,6 +173,7 @@ class Shelves:
         found: dict[str, Checksum] = {}
         for algorithm in reversed(self._algorithms):
             for name in names:
+                self._moved()
                 if name.endswith(f".{algorithm}") and not _is_manifest(name):
                     found |= told(os.path.join(folder, name), algorithm)
         return found
@@ -223,10 +236,3 @@ def _of(experiment: str, year: int) -> FinishedFile:
 def _years(text: str) -> range:
     now = time.localtime().tm_year
     return range(_FIRST_YEAR, now + 2) if "{year}" in text else range(now, now + 1)
-
-
-def _size(path: str) -> int:
-    try:
-        return os.lstat(path).st_size
-    except OSError:
-        return 0
