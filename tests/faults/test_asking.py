@@ -57,7 +57,7 @@ def test_R8_a_share_that_hangs_is_told(instrument, share, command):
     assert done.returncode == 1, done.stderr
 
 
-@pytest.mark.parametrize("command", [["verify"]])
+@pytest.mark.parametrize("command", [["verify"], ["doctor", "--live"]])
 def test_R8_ctrl_c_ends_what_waits_for_a_share_that_hangs(instrument, share, command):
     """R8: no call to a share can be interrupted, and nobody has to wait for one."""
     command = instrument.command(*command)

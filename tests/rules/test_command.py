@@ -245,6 +245,35 @@ def test_what_it_was_started_to_ignore_it_ignores(instrument):
     assert said(instrument, "stopping: SIGTERM")()
 
 
+INTERRUPTED = """
+import signal
+from watcher import config
+config.load = lambda _file: signal.raise_signal(signal.SIGINT)
+from watcher.cli import main
+main()
+"""
+"""Runs the command, and Ctrl-C comes when it has just begun."""
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "told"),
+    [("check", 3, "UNKNOWN - interrupted"), ("history", 1, ""), ("status", 1, "")],
+)
+def test_ctrl_c_ends_what_only_asks_with_a_code_of_the_contract(instrument, command, code, told):
+    """`check` doesn't know; any other was not done, and no traceback tells so."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, command],
+        env=instrument.environment(),
+        input="",
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert told in done.stdout
+    assert "Traceback" not in done.stderr
+
+
 @on_posix
 def test_a_signal_while_it_starts_ends_it_too(instrument):
     """R8: asked to end before it is ready, it ends within seconds and says no traceback."""

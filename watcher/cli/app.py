@@ -28,6 +28,9 @@ older ones are searched too. Thousands of files under way are none; a few megaby
 _WrongUsage: type[Exception] = typer.BadParameter.__mro__[2]
 """What all complaints about the command line have in common; its home depends on typer's age."""
 
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C; no command of ours ends with it."""
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -84,6 +87,8 @@ def run_app(arguments: Sequence[str]) -> int:
     try:
         app = make_app([c for c in COMMANDS if c in arguments[:1]] or COMMANDS)
         result = app(list(arguments), standalone_mode=False, prog_name="watcher")
+        if result == _INTERRUPTED:
+            raise KeyboardInterrupt("interrupted")
     except BrokenPipeError:  # whoever read our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
