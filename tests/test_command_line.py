@@ -73,6 +73,14 @@ def test_a_near_miss_is_told_what_was_meant(wrong: list[str], meant: str) -> Non
     assert "Traceback" not in done.stderr
 
 
+def test_a_name_that_the_console_can_not_show_is_shown_escaped_R13(tmp_path: Path) -> None:
+    file = tmp_path / "\u65e5\u672c.yaml"
+    done = watcher("init", str(file), PYTHONIOENCODING="cp1252")
+    assert done.returncode == 0, done.stderr
+    assert "\\u65e5\\u672c.yaml: edit it" in done.stdout
+    assert file.exists()
+
+
 def completed(line: str, folder: Path) -> set[str]:
     """Return what a real bash offers at the end of a line, with the completion of the command."""
     (folder / "watcher").write_text(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from watcher.cli.printing import say
 from watcher.errors import ConfigurationError
 
 
@@ -29,4 +30,4 @@ def init(
         ) from error
     except OSError as error:
         raise ConfigurationError(f"can't be written: {error.strerror}", path=file) from error
-    typer.echo(f"wrote {os.path.abspath(file)}: edit it, then try `watcher rescan --dry-run`")
+    say(f"wrote {os.path.abspath(file)}: edit it, then try `watcher rescan --dry-run`")
