@@ -3,12 +3,14 @@
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.harness import IS_WINE, Instrument, files_below
+from tests.platforms import on_posix
 from watcher.config import load
 from watcher.diagnosis import Found, diagnose, roots
 from watcher.trial import live
@@ -129,6 +131,34 @@ def test_what_tells_a_mount_from_the_bare_folder_is_said(tmp_path: Path) -> None
         assert instrument.run("rescan").returncode == 1
         assert list(instrument.sources()) == ["RB1/bluesky_scans/scan.txt"]
         assert not instrument.archived("RB1", "scan.txt").exists()
+
+
+NO_ROOM = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+from watcher.cli import main
+main()
+"""
+"""Runs the command where nothing more can be written to any file, as on full disks."""
+
+
+@on_posix
+def test_no_room_for_temporary_files_is_told_and_all_else_is_looked_at(tmp_path: Path) -> None:
+    with Instrument(tmp_path) as instrument:
+        _, _, _, *rest = instrument.command("doctor")
+        done = subprocess.run(
+            [sys.executable, "-c", NO_ROOM, *rest],
+            env=instrument.environment(),
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+    lines = done.stdout.splitlines()
+    (clock,) = [number for number, line in enumerate(lines) if line.startswith("MEND  clock: ")]
+    assert "No usable temporary directory" in lines[clock]
+    assert "set TMPDIR" in lines[clock + 1]
+    assert "destination cache" in done.stdout, done.stderr
+    assert done.returncode == 1
 
 
 def test_the_command_tells_and_ends_with_what_is_to_mend(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ _FILES_A_THREAD = 4
 _FILES_BESIDES = 64
 _BORN = 1_750_000_000.0
 """A clock before the middle of 2025 was never set."""
+_NO_TEMPORARY = "free some space in the folder for temporary files, or set TMPDIR to another"
 
 
 def of_computer(config: Config) -> Iterator[Found]:
@@ -48,10 +49,13 @@ def _python() -> Found:
 
 def _clock() -> Found:
     """Compare the clock with that of the file system it writes to."""
-    with tempfile.TemporaryFile() as file:
-        file.write(b"\0")
-        file.flush()
-        off = os.fstat(file.fileno()).st_mtime - time.time()
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(b"\0")
+            file.flush()
+            off = os.fstat(file.fileno()).st_mtime - time.time()
+    except OSError as error:
+        return Found("clock", f"nothing to compare it with: {error.strerror}", _NO_TEMPORARY)
     if time.time() < _BORN or abs(off) > CLOCK_OFF:
         mend = "set the clock; names of scans, ages and cycles go by it"
         return Found("clock", time.strftime("it says %Y-%m-%d %H:%M:%S"), mend)
