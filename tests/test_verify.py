@@ -116,6 +116,26 @@ def test_only_an_experiment_is_looked_at(archived):
     assert verified(archived, "--experiment", "RB2") == (0, {"ok": ["other.txt"]})
 
 
+def test_an_experiment_of_which_nothing_is_known_is_wrong_usage(archived):
+    """A check that checked nothing must not look fine, because of a slip of the finger."""
+    done = archived.run("verify", "--experiment", "RB3", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "found 'RB3', of which there is no record, and no folder at archive (" in done.stderr
+    assert str(archived.cache) in done.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize("is_there", ["folder", "record"])
+def test_an_experiment_of_which_anything_is_known_is_looked_at(archived, is_there):
+    if is_there == "folder":
+        archived.archived("RB3", "").mkdir()
+        assert verified(archived, "--experiment", "RB3") == (0, {})
+    else:
+        remove_tree(str(archived.cached("RB2", "").parent))
+        for _ in range(2):
+            done = archived.run("verify", "--experiment", "RB2", "--destination", "cache")
+            assert done.returncode == 0, done.stderr
+
+
 def test_a_sample_takes_the_oldest_check_first_until_all_had_their_turn(archived):
     seen: set[str] = set()
     for _ in range(3):

@@ -74,6 +74,11 @@ def verify(
             tally.interrupted = True
         finally:
             findings.close()
+    if tally.nowhere:
+        raise typer.BadParameter(
+            f"--experiment: found {experiment!r}, of which there is no record, and no folder at "
+            f"{', '.join(tally.nowhere)}"
+        )
     if json:
         array.end()
     for line in _summary(tally, time.monotonic() - started):

@@ -22,7 +22,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -31,7 +31,7 @@ from watcher.checksums import Manifest
 from watcher.config import Config
 from watcher.destination import PartNames
 from watcher.errors import DestinationDown, WatcherError
-from watcher.ledger import Check, Checks, Ledger
+from watcher.ledger import Check, Checks, Ledger, Wanted
 from watcher.outage import Attended, Hangs, words_of
 from watcher.platform import system
 from watcher.transfer import Depot
@@ -79,7 +79,11 @@ def verify(config: Config, asked: Asked, tally: Tally) -> Generator[Finding, Non
         depots = depots_of(config, parts, lambda told: tally.remarks.append(told.text), ledger)
         wanted = [d for n, d in depots.items() if asked.destination in {None, n}]
         rounds = [_Round(config, depot, asked, tally, ledger) for depot in wanted]
-        for one in [one for one in rounds if one.begin()]:
+        reached = [one for one in rounds if one.begin()]
+        if len(reached) == len(rounds) and not _is_known(asked.experiment, reached, ledger):
+            tally.nowhere = [one.place for one in rounds]
+            return
+        for one in reached:
             yield from one.run()
     finally:
         if ledger is not None:
@@ -111,6 +115,13 @@ def _hear(_notice: Notice) -> None:
     """Its trouble is told at the end."""
 
 
+def _is_known(experiment: str | None, rounds: Sequence[_Round], ledger: Ledger | None) -> bool:
+    """Tell whether an experiment has a folder anywhere, or is on record."""
+    if experiment is None or any(one.tops for one in rounds):
+        return True
+    return ledger is not None and any(ledger.history(Wanted(experiment=experiment), 1))
+
+
 class _Round:
     """One destination."""
 
@@ -125,6 +136,9 @@ class _Round:
         self._checks = Checks(depot.name, before, asked.experiment)
         self._count: int | None = None
         self._roots = ground_of(config).roots
+        self.place = f"{depot.name} ({system.plain(depot.template.fixed)})"
+        self.tops: list[str] = []
+        """The folders to walk, once it was looked at."""
         self._patience = config.retry.stalled_after
         self._attended: Attended[Any] = Attended(self._patience)
         self._lock = threading.Lock()
@@ -161,13 +175,14 @@ class _Round:
 
     def _sizes(self) -> Generator[int, None, None]:
         self._depot.reach.look()
+        self.tops = self._shelves.tops(self._asked.experiment)
         if not self._tally.is_shown and self._asked.share is None:
             return
         copies, size = self._ledger.to_check(self._checks) if self._ledger else (0, 0)
         if self._asked.share is not None:
             self._count = math.ceil(copies * self._asked.share)
         if not copies and self._asked.older_than is None:
-            yield from self._shelves.sizes(self._shelves.tops(self._asked.experiment))
+            yield from self._shelves.sizes(self.tops)
         yield size
 
     def _groups(self) -> Generator[list[Finding], None, None]:
@@ -184,7 +199,7 @@ class _Round:
 
     def _unknown(self) -> Iterator[Copy | Finding]:
         """Look at what the ledger doesn't know."""
-        for top in self._shelves.tops(self._asked.experiment):
+        for top in self.tops:
             for one in self._shelves.below(top):
                 self._beat()
                 if isinstance(one, Finding) or self._is_in_sample():
