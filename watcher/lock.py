@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 
 import filelock
 
 from watcher.errors import AlreadyRunning, ConfigurationError
+from watcher.platform import system
+from watcher.platform.locking import is_locked
+from watcher.views import status
 
 LOCK_NAME = "watcher.lock"
 
@@ -48,21 +52,25 @@ def locked(state_dir: str) -> Iterator[None]:
 def _acquire(lock: filelock.BaseFileLock, path: str) -> None:
     """Acquire it; on Windows, what another account won't let us open looks like a lock it holds."""
     try:
-        lock.acquire(timeout=1.0)  # `status` holds it for an instant to see whether anybody does
+        lock.acquire(timeout=1.0)  # who asks holds it for an instant
     except filelock.Timeout:
         os.close(os.open(path, os.O_RDWR))
         raise
 
 
 def is_running(state_dir: str) -> bool:
-    """Tell whether a watcher holds the state folder's lock; creates nothing."""
-    path = os.path.join(state_dir, LOCK_NAME)
-    if not os.path.exists(path):
-        return False
-    lock = filelock.FileLock(path)
+    """Tell whether a watcher holds the state folder's lock; creates nothing.
+
+    Where the lock can't be asked, it is whether a watcher has said so lately.
+
+    Raises:
+        ConfigurationError: this account may look at neither.
+
+    """
     try:
-        lock.acquire(timeout=0)
-    except (filelock.Timeout, OSError):
-        return True
-    lock.release()
-    return False
+        return is_locked(os.path.join(state_dir, LOCK_NAME))
+    except OSError as error:
+        if system.is_absent(error):
+            return False
+    said = status.read(os.path.join(state_dir, status.NAME))
+    return said is not None and status.is_fresh(said, time.time())

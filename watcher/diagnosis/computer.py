@@ -99,7 +99,11 @@ def _ledger(config: Config) -> Found:
 
 
 def _other(config: Config) -> Found:
-    if is_running(config.state_dir):
+    try:
+        runs = is_running(config.state_dir)
+    except WatcherError as error:
+        return Found("watcher", f"{error.path}: {error.what}", error.mend)
+    if runs:
         return Found("watcher", "one runs on this state folder; `watcher status` shows it")
     return Found("watcher", "none runs now; `watcher run` starts one")
 
@@ -149,8 +153,10 @@ def _port(address: str, state_dir: str) -> Found:
         try:
             trial.bind((host.strip("[]"), int(port)))
         except OSError as error:
-            if is_running(state_dir):
-                return Found("metrics port", f"{address} is in use, by the watcher most likely")
+            with contextlib.suppress(WatcherError):
+                if is_running(state_dir):
+                    what = f"{address} is in use, by the watcher most likely"
+                    return Found("metrics port", what)
             mend = "set metrics.http to a free port"
             return Found("metrics port", f"{address}: {error.strerror}", mend)
     return Found("metrics port", f"{address} is free")

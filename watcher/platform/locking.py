@@ -1,4 +1,4 @@
-"""A lock on an open file that other processes of ours respect."""
+"""Locks on files that other processes of ours respect."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ if sys.platform == "win32":
         os.lseek(descriptor, _FAR, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 
+    def _share(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # it knows no shared ones
+
 else:
     import fcntl
 
@@ -37,6 +40,28 @@ else:
 
     def _release(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def _share(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def is_locked(path: str) -> bool:
+    """Tell whether somebody has locked a file from its start; takes no right to write it.
+
+    Raises:
+        OSError: it can't be asked.
+
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _share(descriptor)
+    except OSError as error:
+        if error.errno not in _BUSY:
+            raise
+        return True
+    finally:
+        os.close(descriptor)  # which releases it
+    return False
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from watcher.activity import DestinationView, Snapshot, SpaceMeasured
+from watcher.errors import ConfigurationError
 from watcher.model import HeldBack, Receipt, Stranded
 from watcher.platform import system
 from watcher.views import words
@@ -244,10 +245,21 @@ def _replace(path: str, status: Status) -> None:
 
 
 def read(path: str) -> Status | None:
-    """Read what a watcher wrote; None if there is nothing, or nothing of that kind."""
+    """Read what a watcher wrote; None if there is nothing, or nothing of that kind.
+
+    Raises:
+        ConfigurationError: this account may not read it.
+
+    """
     try:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
+    except PermissionError as error:
+        raise ConfigurationError(
+            f"what the watcher says can't be read: {error.strerror}",
+            path=system.plain(path),
+            mend="run this as the watcher's account, or let yours read what is in its state folder",
+        ) from error
     except (OSError, ValueError, RecursionError):
         return None
     return found if _is_status(found) else None
@@ -258,6 +270,12 @@ def _is_status(found: object) -> bool:
         return False
     wanted = status_of(Snapshot(), 0.0)
     return all(isinstance(found.get(k), type(v)) for k, v in wanted.items() if v is not None)
+
+
+def is_fresh(status: Mapping[str, Any], now: float) -> bool:
+    """Tell whether whoever wrote it says that he runs, and would have written again if not."""
+    age = now - words.moment(status["written_at"])
+    return bool(status["running"]) and age < 2 * HEARTBEAT
 
 
 def ended(status: Mapping[str, Any]) -> Status:
