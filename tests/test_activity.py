@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from watcher.activity import (
     Activity,
     Archived,
@@ -15,6 +17,7 @@ from watcher.activity import (
     Snapshot,
     Started,
     fold,
+    folding,
 )
 from watcher.model import (
     Checksum,
@@ -83,6 +86,23 @@ def test_a_file_is_held_back_until_it_is_released_or_archived() -> None:
     state = fold(state, FileReleased("/data/a"), 2.0)
     assert list(state.held) == ["/data/b"]
     assert not fold(state, archived("/data/b"), 3.0).held
+
+
+def test_what_is_held_back_is_counted_and_the_last_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """R12: what waits for somebody is named longest."""
+    monkeypatch.setattr(folding, "NAMED", 3)
+    state = fold(Snapshot(), FileHeldBack(HeldBack("/data/bad", "no", "do", 0.0, None, True)), 1.0)
+    for number in range(5):
+        held = HeldBack(f"/data/{number}", "busy", "", float(number))
+        state = fold(state, FileHeldBack(held), 1.0)
+    state = fold(state, FileHeldBack(replace(held, reason="still busy")), 1.0)
+    assert list(state.held) == ["/data/bad", "/data/3", "/data/4"]
+    assert (state.held_count, state.mismatches) == (6, 1)
+    state = fold(state, FileReleased("/data/bad"), 2.0)
+    state = fold(state, archived("/data/4"), 2.0)
+    assert (state.held_count, state.mismatches) == (4, 0)
 
 
 def test_conflicts_are_counted_and_the_last_ones_are_named() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import json
 import math
 import os
 import shutil
@@ -21,7 +23,7 @@ from watcher.activity import Notice
 from watcher.errors import WatcherError
 from watcher.ledger import Ledger, Wanted, database, schema
 from watcher.ledger.rows import Version
-from watcher.model import Checksum, Fingerprint, FinishedFile, HeldBack, Manner, Receipt
+from watcher.model import Checksum, Fingerprint, FinishedFile, HeldBack, Manner, Receipt, WaitsFor
 
 DATA = os.path.abspath(os.path.join(os.sep, "data"))
 ARCHIVE = os.path.abspath(os.path.join(os.sep, "archive", "cycle_26_1", "RB1"))
@@ -398,6 +400,47 @@ class TestHeldBack:
         ledger.release(file().path)
         assert ledger.held(file().path) is None
         assert ledger.held(file("a").path) == HeldBack(file("a").path, "older", "", 1.0)
+
+    def test_they_are_counted_by_what_they_wait_for(self, ledger: Ledger) -> None:
+        """R11: all of them, and those that wait for a decision are named first."""
+        late = HeldBack(file("late").path, "it differs", "resolve", 9.0, mismatch=True)
+        early = HeldBack(file("early").path, "it differs, too", "resolve", 1.0, mismatch=True)
+        full = HeldBack(file("full").path, "no space", "free some", 8.0, "archive")
+        busy = HeldBack(file("busy").path, 'it says ", "", true]', "", 10.0)
+        ledger.hold(busy, early, full, late)
+        expected = {WaitsFor.TIME: 1, WaitsFor.PERSON: 1, WaitsFor.DECISION: 2}
+        assert ledger.held_counts() == expected
+        assert ledger.last_held(9) == [late, early, full, busy]
+        assert ledger.last_held(1) == [late]
+        ledger.release(early.source)
+        assert ledger.held_counts() == expected | {WaitsFor.DECISION: 1}
+
+    def test_an_older_ledger_learns_to_count_them(self, path: Path, ear: Ear) -> None:
+        path.parent.mkdir()
+        with contextlib.closing(sqlite3.connect(path)) as old:
+            for script in schema.MIGRATIONS[:2]:
+                old.executescript(script)
+            held = [["a", "b", None, True], ["a", "b", "x", False], ["a", "b", None]]
+            held += [['", "", true]', "", None, False], ["a", "", None]]
+            some = [(bytes([65 + n]), 1.0, json.dumps(words)) for n, words in enumerate(held)]
+            old.executemany("INSERT INTO held VALUES (?, ?, ?)", some)
+            old.execute("PRAGMA user_version = 2")
+            old.commit()
+        with contextlib.closing(Ledger.open(str(path), ear)) as ledger:
+            expected = {WaitsFor.TIME: 2, WaitsFor.PERSON: 2, WaitsFor.DECISION: 1}
+            assert ledger.held_counts() == expected
+            assert len(ledger.last_held(9)) == 5
+        assert ear.levels == []
+
+    def test_counting_a_hundred_thousand_is_cheap(self, ledger: Ledger) -> None:
+        """R12: it is done whenever something happened."""
+        reason = f"it differs: it is sha256:{'ab' * 32}, scan.txt.sha256 says sha256:{'cd' * 32}"
+        some = (HeldBack(f"/data/{n}", reason, "look", n, mismatch=True) for n in range(100_000))
+        ledger.hold(*some)
+        began = time.monotonic()
+        assert ledger.held_counts() == {WaitsFor.DECISION: 100_000}
+        assert len(ledger.last_held(1000)) == 1000
+        assert time.monotonic() - began < 0.5
 
     def test_conflicts_are_counted_until_seen(self, ledger: Ledger) -> None:
         """R4: a conflict is reported until someone has looked."""

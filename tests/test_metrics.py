@@ -65,6 +65,8 @@ def test_they_are_the_figures_of_the_snapshot() -> None:
     assert one(found, "destination_state", destination="archive", state="offline") == 1
     assert one(found, "destination_state", destination="archive", state="online") == 0
     assert one(found, "health", level="attention") == 1
+    assert one(found, "in_flight_bytes", destination="cache") == 24_000
+    assert one(found, "in_flight_bytes", destination="archive") == 0
     assert one(found, "disk_free_bytes", root=scenes.ROOT) == 3
     assert one(found, "disk_full_in_seconds", root=scenes.ROOT) == 60
 

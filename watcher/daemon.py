@@ -263,6 +263,7 @@ class Watcher:
                 self._log_file,
             )
         )
+        self._tally.count()
         self._tally.count_conflicts()
         self._settling.reconcile()
         for thread in self._lanes:

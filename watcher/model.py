@@ -233,6 +233,17 @@ class DestinationState(enum.StrEnum):
     STALLED = "stalled"
 
 
+class WaitsFor(enum.IntEnum):
+    """What a file that stays behind waits for; what is greater is named sooner."""
+
+    TIME = 0
+    """It is tried again by itself."""
+    PERSON = 1
+    """Somebody has to do what is said with its reason."""
+    DECISION = 2
+    """It differs from its producer's checksum: somebody has to say what is right."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeldBack:
     """The one reason why a file stays behind, and what can be done about it."""
@@ -244,6 +255,13 @@ class HeldBack:
     destination: str | None = None
     mismatch: bool = False
     """Whether it differs from its producer's checksum, and waits for `watcher resolve`."""
+
+    @property
+    def waits_for(self) -> WaitsFor:
+        """What it takes; whoever held it back has said what a person can do, if one can."""
+        if self.mismatch:
+            return WaitsFor.DECISION
+        return WaitsFor.PERSON if self.mend else WaitsFor.TIME
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import time
 
-from watcher.activity import RECENT, Activity, BacklogChanged, ConflictKept, ConflictsUnseen
+from watcher.activity import (
+    NAMED,
+    RECENT,
+    Activity,
+    BacklogChanged,
+    ConflictKept,
+    ConflictsUnseen,
+    HeldCounted,
+)
 from watcher.backlog import Backlog
 from watcher.ledger import Ledger
 
@@ -13,7 +21,7 @@ _SHARE = 50
 
 
 class Tally:
-    """Counts what waits, and the conflicts that nobody has seen."""
+    """Counts what waits, what is held back, and the conflicts that nobody has seen."""
 
     def __init__(self, ledger: Ledger, backlog: Backlog, activity: Activity) -> None:
         """Nothing is counted yet."""
@@ -21,6 +29,7 @@ class Tally:
         self._backlog = backlog
         self._activity = activity
         self._count_after = 0.0
+        self._born = ledger.born
 
     def look(self) -> bool:
         """Count, unless that would take too much of the time; tells whether more may change."""
@@ -30,14 +39,31 @@ class Tally:
         return bool(len(self._backlog))
 
     def count(self) -> None:
-        """Count what waits."""
+        """Count what waits, and what is held back."""
         began = time.monotonic()
-        files, size, oldest = self._ledger.waiting_totals()
+        self._count_waiting()
+        self._count_held()
         self._count_after = began + _SHARE * (time.monotonic() - began)
+
+    def _count_waiting(self) -> None:
+        files, size, oldest = self._ledger.waiting_totals()
         files = max(files, len(self._backlog))
         told = self._activity.snapshot
         if (files, size, oldest) != (told.backlog, told.backlog_size, told.oldest):
             self._activity.tell(BacklogChanged(files, size, oldest))
+
+    def _count_held(self) -> None:
+        counts, told = self._ledger.held_counts(), self._activity.snapshot
+        named = min(sum(counts.values()), NAMED)
+        if (counts, named) == (told.held_counts, len(told.held)):
+            return
+        if self._ledger.born != self._born:  # a new one: nobody tells it again what it had
+            self._born = self._ledger.born
+            self._ledger.hold(*told.held.values())
+            counts = self._ledger.held_counts()
+        last = tuple(self._ledger.last_held(NAMED))
+        if not self._ledger.trouble:  # else what was told meanwhile is not in it
+            self._activity.tell(HeldCounted(counts, last))
 
     def count_conflicts(self) -> None:
         """Count conflicts that earlier runs left, or that somebody has marked as seen since."""

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from watcher.activity.folding import RECENT, fold
+from watcher.activity.folding import NAMED, RECENT, fold
 from watcher.activity.news import (
     Archived,
     BacklogChanged,
@@ -21,6 +21,7 @@ from watcher.activity.news import (
     DestinationChanged,
     FileHeldBack,
     FileReleased,
+    HeldCounted,
     HintsMissed,
     News,
     Notice,
@@ -33,6 +34,7 @@ from watcher.activity.news import (
 from watcher.activity.snapshot import NOT_LOOKED_AT, DestinationView, Snapshot
 
 __all__ = [
+    "NAMED",
     "NOT_LOOKED_AT",
     "RECENT",
     "Activity",
@@ -46,6 +48,7 @@ __all__ = [
     "DestinationView",
     "FileHeldBack",
     "FileReleased",
+    "HeldCounted",
     "HintsMissed",
     "News",
     "Notice",

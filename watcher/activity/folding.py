@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from watcher.activity.news import (
     DestinationChanged,
     FileHeldBack,
     FileReleased,
+    HeldCounted,
     HintsMissed,
     News,
     Notice,
@@ -27,6 +29,7 @@ from watcher.activity.news import (
     Stopping,
 )
 from watcher.activity.snapshot import DestinationView, Snapshot
+from watcher.model import HeldBack, WaitsFor
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -39,8 +42,8 @@ PACE_SECONDS = 30.0
 """How far back the pace of archiving is looked at."""
 PAUSE_SECONDS = 10.0
 """After so long without an archived file, the pace is measured afresh."""
-HELD_SHOWN = 1000
-"""How many held-back files a snapshot names; the ledger still has a line for each of the others."""
+NAMED = 1000
+"""How many held-back files a snapshot names at most; it counts all."""
 
 
 def fold(old: Snapshot, news: News, now: float) -> Snapshot:
@@ -87,7 +90,7 @@ def _archived(old: Snapshot, news: Archived, now: float) -> Snapshot:
         archived_size=size,
         pace=_paced(old.pace, (now, archived, size)),
         per_minute=tuple((m, n) for m, n in before.items() if m > minute - MINUTES),
-        held=_without(old.held, [f[0].source for f in news.files]),
+        **_freed(old, [f[0].source for f in news.files]),
     )
 
 
@@ -112,13 +115,37 @@ def _unseen(old: Snapshot, news: ConflictsUnseen, _now: float) -> Snapshot:
 
 
 def _held(old: Snapshot, news: FileHeldBack, _now: float) -> Snapshot:
-    if len(old.held) >= HELD_SHOWN and news.held.source not in old.held:
-        return old
-    return replace(old, held=_with(old.held, news.held.source, news.held))
+    before = old.held.get(news.held.source)
+    counts = _counted(old.held_counts, [before] if before else [], [news.held])
+    held = _with(old.held, news.held.source, news.held)
+    if len(held) > NAMED:
+        held = _without(held, [min(held, key=lambda s: (held[s].waits_for, held[s].since))])
+    return replace(old, held=held, held_counts=counts)
 
 
 def _released(old: Snapshot, news: FileReleased, _now: float) -> Snapshot:
-    return replace(old, held=_without(old.held, (news.source,)))
+    return replace(old, **_freed(old, (news.source,)))
+
+
+def _held_counted(old: Snapshot, news: HeldCounted, _now: float) -> Snapshot:
+    held = MappingProxyType({one.source: one for one in news.last})
+    return replace(old, held=held, held_counts=MappingProxyType(dict(news.counts)))
+
+
+def _freed(old: Snapshot, sources: Sequence[str]) -> dict[str, Any]:
+    """Return what is another when these files don't stay behind any more."""
+    gone = [old.held[source] for source in sources if source in old.held]
+    counts = _counted(old.held_counts, gone, ())
+    return {"held": _without(old.held, sources), "held_counts": counts}
+
+
+def _counted(
+    counts: Mapping[WaitsFor, int], gone: Iterable[HeldBack], new: Iterable[HeldBack]
+) -> Mapping[WaitsFor, int]:
+    left = Counter(counts)
+    left.subtract(held.waits_for for held in gone)
+    left.update(held.waits_for for held in new)
+    return MappingProxyType({kind: count for kind, count in left.items() if count > 0})
 
 
 def _backlog(old: Snapshot, news: BacklogChanged, now: float) -> Snapshot:
@@ -158,6 +185,7 @@ _FOLDS: Mapping[type, Callable[[Snapshot, Any, float], Snapshot]] = {
     ConflictsUnseen: _unseen,
     FileHeldBack: _held,
     FileReleased: _released,
+    HeldCounted: _held_counted,
     BacklogChanged: _backlog,
     RescanBegan: _walking,
     RescanEnded: _walked,

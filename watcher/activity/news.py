@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from watcher.model import DestinationState, HeldBack, Receipt, WalkResult
+from watcher.model import DestinationState, HeldBack, Receipt, WaitsFor, WalkResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,18 @@ class FileReleased:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldCounted:
+    """Which files stay behind, as the ledger has it; told when that is another number.
+
+    Some are of earlier runs, and more than can be named at a time.
+    """
+
+    counts: Mapping[WaitsFor, int]
+    last: tuple[HeldBack, ...]
+    """The last of them; those that wait for somebody come first."""
+
+
+@dataclass(frozen=True, slots=True)
 class BacklogChanged:
     """How many finished files wait, told by those who take them in and settle them."""
 
@@ -164,6 +177,7 @@ News = (
     | ConflictsUnseen
     | FileHeldBack
     | FileReleased
+    | HeldCounted
     | BacklogChanged
     | RescanBegan
     | RescanEnded

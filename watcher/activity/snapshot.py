@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from watcher.activity.news import BatchBegan, ConflictKept, Notice, SpaceMeasured, Started
-from watcher.model import DestinationState, HeldBack, Receipt, WalkResult
+from watcher.model import DestinationState, HeldBack, Receipt, WaitsFor, WalkResult
 
 NOT_LOOKED_AT = "not looked at yet"
 """What a destination's error says until somebody has looked."""
@@ -49,6 +49,9 @@ class Snapshot:
     counted_at: float = 0.0
     """When the backlog was counted."""
     held: Mapping[str, HeldBack] = field(default_factory=lambda: MappingProxyType({}))
+    """The last files that stay behind, by their source; what waits for somebody stays longest."""
+    held_counts: Mapping[WaitsFor, int] = field(default_factory=lambda: MappingProxyType({}))
+    """How many there are in all."""
     conflicts: int = 0
     last_conflicts: tuple[ConflictKept, ...] = ()
     """The last that nobody has looked at, newest first."""
@@ -62,6 +65,16 @@ class Snapshot:
     as_of: float = 0.0
 
     @property
+    def held_count(self) -> int:
+        """How many files stay behind for a reason."""
+        return sum(self.held_counts.values())
+
+    @property
     def mismatches(self) -> int:
-        """How many of the files held back differ from their producer's checksum."""
-        return sum(held.mismatch for held in self.held.values())
+        """How many of them differ from their producer's checksum."""
+        return self.held_counts.get(WaitsFor.DECISION, 0)
+
+    @property
+    def held_in_order(self) -> list[HeldBack]:
+        """Those that are named, the most important first, then the oldest."""
+        return sorted(self.held.values(), key=lambda held: (-held.waits_for, held.since))

@@ -13,7 +13,7 @@ from watcher.ledger.database import Database, Step, Store
 from watcher.ledger.peek import Peek
 from watcher.ledger.rows import Check, Version, Waiting, key, receipt_of, version
 from watcher.ledger.search import Checks, Condition, Wanted, matching
-from watcher.model import Checksum, FinishedFile, HeldBack, Receipt, Scan
+from watcher.model import Checksum, FinishedFile, HeldBack, Receipt, Scan, WaitsFor
 
 T = TypeVar("T")
 _PAGE = 500
@@ -369,9 +369,9 @@ class Ledger:
 
     # Held back
 
-    def hold(self, held: HeldBack) -> None:
-        """Record the one reason why a file stays behind."""
-        self._store.write((sql.HOLD, [rows.held_row(held)]))
+    def hold(self, *held: HeldBack) -> None:
+        """Record the one reason why each of some files stays behind."""
+        self._store.write((sql.HOLD, [rows.held_row(one) for one in held]))
 
     def release(self, source: str) -> None:
         """Drop the reason."""
@@ -388,6 +388,15 @@ class Ledger:
             wanted = {key(file.path): file.path for file in chunk}
             paths.update(wanted[source] for source in self._among(sql.HELD_AMONG, wanted, bytes))
         return paths
+
+    def held_counts(self) -> dict[WaitsFor, int]:
+        """Count the files that stay behind for a reason, by what they wait for."""
+        found: list[tuple[int, int]] = self._store.read(sql.HELD_COUNTS, (), rows.whole)
+        return {WaitsFor(kind): count for kind, count in found}
+
+    def last_held(self, limit: int) -> list[HeldBack]:
+        """Return the last of them, the newest first, those that wait for somebody before others."""
+        return self._store.read(sql.LAST_HELD, (limit,), rows.held_of)
 
     # Conflicts
 

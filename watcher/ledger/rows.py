@@ -100,7 +100,7 @@ def read_cycles(text: str) -> Mapping[str, str]:
 def held_row(held: HeldBack) -> Row:
     """Store a reason; as JSON, since it may quote names that are no text."""
     words = json.dumps([held.reason, held.mend, held.destination, held.mismatch])
-    return key(held.source), held.since, words
+    return key(held.source), held.since, words, held.waits_for
 
 
 def held_of(source: bytes, since: float, words: str) -> HeldBack:

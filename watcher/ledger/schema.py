@@ -103,6 +103,13 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX verified_at ON verified (at);
     """,
+    """
+    -- What a file that stays behind waits for: 0 time, 1 a person, 2 a decision.
+    ALTER TABLE held ADD COLUMN waits_for INTEGER NOT NULL DEFAULT 0;
+    UPDATE held SET waits_for = CASE
+        WHEN words LIKE '%, true]' THEN 2 WHEN words LIKE '%", "", %' THEN 0 ELSE 1 END;
+    CREATE INDEX held_waits_for ON held (waits_for, since);
+    """,
 )
 """One script a version, in order; a script that was released is never changed again."""
 

@@ -36,10 +36,12 @@ REMEMBER_CYCLE = "INSERT OR REPLACE INTO cycle (destination, name) VALUES (?, ?)
 
 # Held back
 
-HOLD = "INSERT OR REPLACE INTO held (source, since, words) VALUES (?, ?, ?)"
+HOLD = "INSERT OR REPLACE INTO held (source, since, words, waits_for) VALUES (?, ?, ?, ?)"
 RELEASE = "DELETE FROM held WHERE source IN ([[?]])"
 HELD_AMONG = "SELECT source FROM held WHERE source IN ({marks})"
 HELD = "SELECT source, since, words FROM held WHERE source = ?"
+HELD_COUNTS = "SELECT waits_for, count(*) FROM held GROUP BY waits_for"
+LAST_HELD = "SELECT source, since, words FROM held ORDER BY waits_for DESC, since DESC LIMIT ?"
 
 # Receipts
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from watcher.activity import NOT_LOOKED_AT, DestinationView, Snapshot, SpaceMeasured
-from watcher.model import MISSING_ROOT, DestinationState, HeldBack
+from watcher.model import MISSING_ROOT, DestinationState, HeldBack, WaitsFor
 from watcher.views import words
 
 SPACE_LOW = (5e9, 0.05)
@@ -95,11 +95,6 @@ def health(snapshot: Snapshot, now: float) -> Health:
     return Health(found[0].level, tuple(found))
 
 
-def needs_a_person(held: HeldBack) -> bool:
-    """Tell whether a file waits for somebody: whoever held it back said what can be done."""
-    return bool(held.mend)
-
-
 def unreadable_mend(error: str) -> str:
     """Say what to do about a folder that a rescan couldn't read."""
     return MISSING_ROOT_MEND if error.endswith(MISSING_ROOT) else UNREADABLE_MEND
@@ -133,10 +128,9 @@ Said = tuple[Matter, str]
 
 def _for_a_person(snapshot: Snapshot) -> Iterator[Said]:
     yield from _space(snapshot, Level.ATTENTION)
-    held = [h for h in snapshot.held.values() if needs_a_person(h)]
-    if held:
-        text = f"{words.count(len(held), 'file')} held back: {words.visible(held[0].reason)}"
-        yield Matter.HELD, text
+    for waits_for in (WaitsFor.DECISION, WaitsFor.PERSON):
+        for text in _held(snapshot, waits_for, "held back"):
+            yield Matter.HELD, text
     if snapshot.conflicts:
         text = f"{words.count(snapshot.conflicts, 'conflict')} that nobody has looked at"
         yield Matter.CONFLICT, text
@@ -156,10 +150,15 @@ def _for_others(snapshot: Snapshot, now: float) -> Iterator[Said]:
         if view.state is not DestinationState.ONLINE:
             yield _down(name, view, now)
     yield from _space(snapshot, Level.WAITING)
-    held = [h for h in snapshot.held.values() if not needs_a_person(h)]
-    if held:
-        text = f"{words.count(len(held), 'file')} tried again: {words.visible(held[0].reason)}"
+    for text in _held(snapshot, WaitsFor.TIME, "tried again"):
         yield Matter.RETRIED, text
+
+
+def _held(snapshot: Snapshot, waits_for: WaitsFor, deed: str) -> Iterator[str]:
+    count = snapshot.held_counts.get(waits_for, 0)
+    reason = next((h.reason for h in snapshot.held_in_order if h.waits_for is waits_for), "")
+    if count:
+        yield f"{words.count(count, 'file')} {deed}: {words.visible(reason)}"
 
 
 def _space(snapshot: Snapshot, level: Level) -> Iterator[Said]:

@@ -16,9 +16,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from watcher.activity import Snapshot
-from watcher.model import DestinationState
+from watcher.model import DestinationState, WaitsFor
 from watcher.views import words
-from watcher.views.health import Level, health, needs_a_person
+from watcher.views.health import Level, health
 
 EVERY = 5.0
 """Seconds between two writings of the file, at least."""
@@ -83,8 +83,9 @@ def _flow(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _left_behind(snapshot: Snapshot) -> Iterator[Metric]:
-    person = sum(needs_a_person(held) for held in snapshot.held.values())
-    values = [(("person",), float(person)), (("time",), float(len(snapshot.held) - person))]
+    time_heals = snapshot.held_counts.get(WaitsFor.TIME, 0)
+    person = snapshot.held_count - time_heals
+    values = [(("person",), float(person)), (("time",), float(time_heals))]
     yield _gauge("held_files", "Files held back, by what they wait for", values, "waits_for")
     what = "Those that differ from their producer's checksum"
     yield _one("mismatched_files", what, snapshot.mismatches)

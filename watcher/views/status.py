@@ -136,9 +136,9 @@ def _file(receipts: tuple[Receipt, ...]) -> Status:
 
 def _left_behind(snapshot: Snapshot) -> Status:
     return {
-        "failed": len(snapshot.held),
+        "failed": snapshot.held_count,
         "mismatches": snapshot.mismatches,
-        "held": [_held(h) for h in list(snapshot.held.values())[:NAMED]],
+        "held": [_held(h) for h in snapshot.held_in_order[:NAMED]],
         "conflicts": snapshot.conflicts,
         "last_conflicts": [
             {**asdict(c), "source": system.plain(c.source), "path": system.plain(c.path)}

@@ -5,16 +5,17 @@ from __future__ import annotations
 from rich.cells import cell_len
 from rich.text import Text
 
+from watcher.model import WaitsFor
 from watcher.views import words
 from watcher.views.dashboard.look import DIM, Look
-from watcher.views.health import STRANDED_MEND, because, needs_a_person, unreadable_mend
+from watcher.views.health import STRANDED_MEND, because, unreadable_mend
 
 
 def left_behind(look: Look, width: int) -> list[Text]:
     """What stays behind or waits for a person, by number and by name."""
     snapshot, walk = look.snapshot, look.snapshot.rescan
     counts = [
-        _count("held", len(snapshot.held), "red" if _any_for_a_person(look) else "yellow"),
+        _count("held", snapshot.held_count, "red" if _any_for_a_person(look) else "yellow"),
         _count("mismatches", snapshot.mismatches, "red"),
         _count("conflicts", snapshot.conflicts, "red"),
         _count("stranded", walk.stranded_count, "red"),
@@ -30,7 +31,7 @@ def is_anything_left(look: Look) -> bool:
 
 
 def _any_for_a_person(look: Look) -> bool:
-    return any(needs_a_person(held) for held in look.snapshot.held.values())
+    return any(kind is not WaitsFor.TIME for kind in look.snapshot.held_counts)
 
 
 def _counted(look: Look, counts: list[tuple[str, str]], width: int) -> list[Text]:
@@ -44,8 +45,7 @@ def _count(label: str, number: int, style: str) -> tuple[str, str]:
 
 
 def _items(look: Look) -> list[tuple[str, str, str]]:
-    held = sorted(look.snapshot.held.values(), key=lambda h: (not needs_a_person(h), h.since))
-    items = [(h.source, because(h), h.mend) for h in held[:10]]
+    items = [(h.source, because(h), h.mend) for h in look.snapshot.held_in_order[:10]]
     for clash in look.snapshot.last_conflicts[:5]:
         kept = f"another file is there; kept as {clash.path.replace(chr(92), '/').split('/')[-1]}"
         command = f"watcher resolve {words.quoted(look.name(clash.source))}"

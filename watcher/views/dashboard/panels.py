@@ -144,7 +144,7 @@ def _time_left(look: Look) -> str:
     down = [n for n, v in snapshot.destinations.items() if v.state is not DestinationState.ONLINE]
     if down:
         return f"waits for {look.plain(down[0])}"
-    if len(snapshot.held) >= snapshot.backlog:
+    if snapshot.held_count >= snapshot.backlog:
         return "held back, see below"
     left = seconds_left(look)
     return "time left unknown" if left is None else f"about {words.about(left + 1)} left"

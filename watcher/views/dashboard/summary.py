@@ -54,16 +54,16 @@ def _above(look: Look, folders: set[str]) -> str:
 
 def _behind(look: Look) -> list[Text]:
     snapshot = look.snapshot
-    if not snapshot.backlog and not snapshot.held:
+    if not snapshot.backlog and not snapshot.held_count:
         lines = [Text("nothing stays behind", style="green")]
     else:
-        files = words.count(max(snapshot.backlog, len(snapshot.held)), "file")
+        files = words.count(max(snapshot.backlog, snapshot.held_count), "file")
         lines = [Text(f"{files} not archived yet; the next start goes on with them", "yellow")]
     state = health(snapshot, look.now)
     if state.level is not Level.OK:
         reasons = [reason for reason in state.reasons if not reason.startswith("stopping")]
         lines += [Text(f"  {look.plain(reason)}", STYLES[state.level]) for reason in reasons]
-    for held in list(snapshot.held.values())[:10]:
+    for held in snapshot.held_in_order[:10]:
         mend = f" {look.glyphs.arrow} {look.plain(held.mend)}" if held.mend else ""
         lines.append(Text(f"  {look.name(held.source)}: {look.plain(because(held))}{mend}"))
     return lines
