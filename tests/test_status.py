@@ -17,7 +17,8 @@ from tests import scenes
 from tests.harness import Instrument
 from tests.scenes import NOW
 from tests.terminals import on_terminal
-from watcher.activity import Snapshot
+from watcher.activity import FileHeldBack, HeldCounted, Snapshot, fold
+from watcher.model import HeldBack, WaitsFor
 from watcher.views import standing, status
 from watcher.views.dashboard import render
 from watcher.views.health import Level, health
@@ -111,6 +112,40 @@ def test_what_needs_a_person_comes_before_what_heals_by_itself() -> None:
     reasons = health(scenes.trouble(), NOW).reasons
     assert [reason.split()[0] for reason in reasons] == ["1", "1", "1", "can't", "archive", "1"]
     assert reasons[-1] == "1 file tried again: somebody has it open for writing"
+
+
+def test_each_reason_is_said_with_its_own_number_what_waits_for_a_decision_first() -> None:
+    """R11: the reason of one file is not that of all."""
+
+    def held(name: str, reason: str, ago: float, mismatch: bool = False) -> FileHeldBack:
+        return FileHeldBack(HeldBack(name, reason, "do so", NOW - ago, "archive", mismatch))
+
+    news = [(9, held(f"/data/{n}", "No space left on device", 9)) for n in range(3)]
+    news += [(8, held("/data/denied", "Permission denied", 8))]
+    news += [(n, held(f"/data/bad_{n}", f"it is sha256:0{n}", n, True)) for n in (6, 7)]
+    state = scenes.told(news, scenes.calm())
+    assert health(state, NOW).reasons == (
+        "2 files held back: it is sha256:07",
+        "3 files held back: No space left on device",
+        "1 file held back: Permission denied",
+    )
+    told = status.status_of(state, NOW)
+    assert [h["reason"][:5] for h in told["held"]] == ["it is", "it is", *["No sp"] * 3, "Permi"]
+    assert (told["failed"], told["mismatches"]) == (6, 2)
+
+
+def test_what_is_not_named_is_counted_and_no_reason_made_up_for_it() -> None:
+    """R11, R12"""
+    full = HeldBack("/data/full", "No space left on device", "free some", NOW)
+    denied = HeldBack("/data/denied", "Permission denied", "allow it", NOW)
+    counted = HeldCounted({WaitsFor.PERSON: 1300}, (full,))
+    (reason,) = health(fold(scenes.calm(), counted, NOW), NOW).reasons
+    assert reason == "1,300 files held back: No space left on device"
+    counted = HeldCounted({WaitsFor.PERSON: 1300}, (full, denied))
+    assert health(fold(scenes.calm(), counted, NOW), NOW).reasons[1:] == (
+        "1 file held back: Permission denied",
+        "1,298 more files held back",
+    )
 
 
 def test_a_file_is_written_and_read_back(tmp_path: Path) -> None:

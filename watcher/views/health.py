@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ LASTS_LOW = 24 * 3600.0
 """A volume that is full within so many seconds at this rate is said."""
 LASTS_OUT = 2 * 3600.0
 """One that is full within so many seconds needs a person."""
+
+REASONS = 3
+"""How many of the reasons that hold files back are said, the commonest first."""
 
 STRANDED_MEND = "mark it read-only to have it archived, or remove it"
 UNREADABLE_MEND = "give the account that runs the watcher the right to read it"
@@ -155,10 +159,20 @@ def _for_others(snapshot: Snapshot, now: float) -> Iterator[Said]:
 
 
 def _held(snapshot: Snapshot, waits_for: WaitsFor, deed: str) -> Iterator[str]:
-    count = snapshot.held_counts.get(waits_for, 0)
-    reason = next((h.reason for h in snapshot.held_in_order if h.waits_for is waits_for), "")
-    if count:
+    """Say how many are held back for each reason; each mismatch has its own, so one stands for all.
+
+    Where not all are named, nobody knows the reasons of the others here.
+    """
+    rest = snapshot.held_counts.get(waits_for, 0)
+    named = [held.reason for held in snapshot.held_in_order if held.waits_for is waits_for]
+    groups = Counter(named).most_common(REASONS)
+    if groups and (waits_for is WaitsFor.DECISION or len(groups) == 1):
+        groups = [(groups[0][0], rest)]
+    for reason, count in groups:
+        rest -= count
         yield f"{words.count(count, 'file')} {deed}: {words.visible(reason)}"
+    if rest > 0:
+        yield f"{words.count(rest, 'more file')} {deed}"
 
 
 def _space(snapshot: Snapshot, level: Level) -> Iterator[Said]:
