@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -236,6 +237,23 @@ def test_a_destination_that_hangs_delays_nobody(tmp_path: Path):
             answers.set()
             inside.until(lambda: state(inside, "one") is DestinationState.ONLINE, 5.0)
             inside.until(lambda: inside.shown.archived == 2, 5.0)
+
+
+def test_the_status_is_that_of_this_life_before_anything_slow(tmp_path: Path):
+    """R11: whoever asks meanwhile is not told what an earlier life said at its end."""
+    inside = Inside(tmp_path)
+    with inside:
+        earlier = inside.status()["started_at"]
+    assert not inside.status()["running"]
+    said: list[dict[str, Any]] = []
+
+    def slow(watcher: Watcher) -> None:
+        watcher._settling.reconcile = lambda: said.append(inside.status())
+
+    inside.prepare = slow
+    with inside:
+        assert said[0]["running"]
+        assert said[0]["started_at"] > earlier
 
 
 def test_stopping_does_not_wait_for_a_share_that_hangs(tmp_path: Path):

@@ -265,6 +265,7 @@ class Watcher:
         )
         self._tally.count()
         self._tally.count_conflicts()
+        self._status.write(self.activity.snapshot)  # first: an earlier life's last word is there
         self._settling.reconcile()
         for thread in self._lanes:
             self._threads.append(thread)
