@@ -235,7 +235,10 @@ def test_a_watcher_that_died_is_said_to_be_gone() -> None:
     text = standing.text(told, NOW)
     said = "health       ATTENTION: no watcher runs: the last one ended without a word after 2026-"
     assert text.startswith(said)
-    assert "backlog      128 files, 3.5 MB, the oldest for 4 min" in text
+    at = status.words.dated(NOW)
+    assert f"backlog      128 files, 3.5 MB, the oldest for 4 min, as of {at}\n" in text
+    assert f"0 missed by hints, as of {at}\n" in text
+    assert "as of" not in standing.text(status.status_of(scenes.outage(), NOW), NOW)
 
 
 def test_names_are_shown_not_obeyed() -> None:
@@ -279,6 +282,7 @@ def test_where_nobody_has_run_yet_that_is_said(tmp_path: Path) -> None:
         assert (told["running"], told["pid"]) == (False, None)
         assert told["health"]["text"] in said
         assert re.search(r"^archive +not known$", said, re.MULTILINE)
+        assert re.search(r"^backlog +not known$", said, re.MULTILINE)
         assert "version" not in said
 
 

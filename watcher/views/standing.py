@@ -20,7 +20,7 @@ Row = tuple[str, str, str]
 SHOWN = 5
 """How many of each kind are named."""
 NOT_KNOWN = "not known"
-"""What a destination's error says where nobody has ever looked."""
+"""What is said where nobody has ever looked."""
 
 
 def oldest_for(status: Mapping[str, Any], now: float) -> float:
@@ -59,11 +59,11 @@ def _rows(status: Mapping[str, Any], now: float) -> Iterator[Row]:
     yield "watcher", _running(status, now), ""
     for name, destination in status["destinations"].items():
         yield name, *_destination_line(destination, is_now=status["running"])
-    yield "backlog", _backlog_line(status, now), ""
+    yield "backlog", _counted(status, _backlog_line(status, now)), ""
     for batch in status["in_flight"]:
         yield "  on the way", _batch_line(batch), ""
     yield "archived", _archived_line(status), ""
-    yield "left behind", _left_line(status), ""
+    yield "left behind", _counted(status, _left_line(status)), ""
     yield from _left_lines(status)
     for root, space in status["space"].items():
         figures = space["free_bytes"], space["total_bytes"], space["seconds_left"]
@@ -129,6 +129,13 @@ def _backlog_line(status: Mapping[str, Any], now: float) -> str:
     age = f", the oldest for {words.about(oldest_for(status, now))}" if oldest else ""
     files = words.count(status["backlog"], "file")
     return f"{files}, {words.size(status['backlog_bytes'])}{age}"
+
+
+def _counted(status: Mapping[str, Any], line: str) -> str:
+    """Say when that was so, where nobody counts any more, or never has."""
+    if status["running"]:
+        return line
+    return f"{line}, as of {words.plainly(status['written_at'])}" if status["pid"] else NOT_KNOWN
 
 
 def _batch_line(batch: Mapping[str, Any]) -> str:
