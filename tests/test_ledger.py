@@ -21,7 +21,7 @@ import pytest
 
 from watcher.activity import Notice
 from watcher.errors import WatcherError
-from watcher.ledger import Ledger, Wanted, database, schema
+from watcher.ledger import Checks, Ledger, Wanted, database, rows, schema, sql
 from watcher.ledger.rows import Version
 from watcher.model import Checksum, Fingerprint, FinishedFile, HeldBack, Manner, Receipt, WaitsFor
 
@@ -441,6 +441,23 @@ class TestHeldBack:
         assert ledger.held_counts() == {WaitsFor.DECISION: 100_000}
         assert len(ledger.last_held(1000)) == 1000
         assert time.monotonic() - began < 0.5
+
+    def test_faulty_copies_are_counted_by_file_until_they_are_whole(self, ledger: Ledger) -> None:
+        ledger.record([receipt(file(n), d) for n in "abcde" for d in ("archive", "cache")])
+        wanted = [Checks(d, 9e9) for d in ("archive", "cache")]
+        numbers = {
+            (c.source[-1], w.destination): c.number for w in wanted for c in ledger.checks(w)
+        }
+        results = {"a": "altered", "b": "missing", "c": "cleaned", "d": "ok", "e": "missing"}
+        ledger.checked([(n, 2000.0, results[key[0]]) for key, n in numbers.items()])
+        assert ledger.faulty() == 3
+        ledger.record([receipt(file("e"), d, when=3000.0) for d in ("archive", "cache")])
+        ledger.void(file("b").path, "archive")
+        assert ledger.faulty() == 2
+        ledger.checked([(numbers["a", d], 4000.0, "ok") for d in ("archive", "cache")])
+        assert ledger.faulty() == 1
+        plan = ledger._store.read(f"EXPLAIN QUERY PLAN {sql.FAULTY}", (), rows.whole)
+        assert any("verified_faulty" in str(step) for step in plan), "R12: not a look at each copy"
 
     def test_conflicts_are_counted_until_seen(self, ledger: Ledger) -> None:
         """R4: a conflict is reported until someone has looked."""

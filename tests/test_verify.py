@@ -173,6 +173,36 @@ def history(instrument: Instrument, *arguments: str) -> str:
     return instrument.run("history", "--json", *arguments).stdout
 
 
+def test_what_it_found_is_told_by_all_until_it_is_mended(tmp_path):
+    """R11: the watcher that runs beside it doesn't say that all is well; each file counts once."""
+    with Instrument(tmp_path) as instrument:
+        instrument.finish("RB1/bluesky_scans/scan.txt")
+        instrument.finish("RB1/bluesky_scans/other.txt")
+        instrument.start()
+        instrument.wait_until(lambda: not instrument.sources())
+        places = [instrument.archived("RB1", "scan.txt"), instrument.cached("RB1", "scan.txt")]
+        whole = places[0].read_bytes()
+        for path in places:
+            path.chmod(0o644)
+            path.write_bytes(b"altered")
+        instrument.cached("RB1", "other.txt").chmod(0o644)  # or Windows keeps it
+        instrument.cached("RB1", "other.txt").unlink()  # cleaned by others
+        assert instrument.run("verify").returncode == 1
+        told = instrument.wait_until(lambda: (s := instrument.status())["faulty"] and s)
+        assert (told["faulty"], told["health"]["level"]) == (1, "attention")
+        room = ("--free-warning", "1B", "--free-critical", "1B")
+        check = instrument.run("check", *room)
+        assert check.returncode == 1
+        assert "1 archived file missing or altered, as `watcher verify` found" in check.stdout
+        assert " faulty=1;" in check.stdout
+        assert "put it back from where it is whole" in instrument.run("status").stdout
+        for path in places:
+            path.write_bytes(whole)
+        assert instrument.run("verify").returncode == 0
+        instrument.wait_until(lambda: not instrument.status()["faulty"])
+        assert instrument.run("check", *room).returncode == 0
+
+
 def test_copies_that_others_cleaned_away_are_no_fault(archived):
     remove_tree(str(archived.cached("RB1", "")))
     done = archived.run("verify", "--destination", "cache", "--json")

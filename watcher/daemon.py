@@ -190,7 +190,7 @@ class Watcher:
             self._rounds.look_for_dropped,
             self._write,
         )
-        rare = (self._observer.check, self._tally.count_conflicts)
+        rare = (self._observer.check, self._tally.count_conflicts, self._tally.count_faulty)
         self._monitor = Monitor(looks, rare, self.stop_event)
         self.activity.listen(self._monitor.wake)
 
@@ -265,6 +265,7 @@ class Watcher:
         )
         self._tally.count()
         self._tally.count_conflicts()
+        self._tally.count_faulty()
         self._status.write(self.activity.snapshot)  # first: an earlier life's last word is there
         self._settling.reconcile()
         for thread in self._lanes:

@@ -11,6 +11,7 @@ from watcher.activity import (
     BacklogChanged,
     ConflictKept,
     ConflictsUnseen,
+    FaultyCounted,
     HeldCounted,
 )
 from watcher.backlog import Backlog
@@ -21,7 +22,7 @@ _SHARE = 50
 
 
 class Tally:
-    """Counts what waits, what is held back, and the conflicts that nobody has seen."""
+    """Counts what waits, what is held back, and what somebody should look at."""
 
     def __init__(self, ledger: Ledger, backlog: Backlog, activity: Activity) -> None:
         """Nothing is counted yet."""
@@ -72,3 +73,9 @@ class Tally:
             last = self._ledger.last_unseen(RECENT)
             kept = tuple(ConflictKept(r.source, r.destination, r.path) for r in last)
             self._activity.tell(ConflictsUnseen(count, kept))
+
+    def count_faulty(self) -> None:
+        """Count the files of which somebody found a copy missing or altered meanwhile."""
+        files = self._ledger.faulty()
+        if files != self._activity.snapshot.faulty and not self._ledger.trouble:
+            self._activity.tell(FaultyCounted(files))

@@ -16,6 +16,7 @@ from watcher.activity.news import (
     ConflictKept,
     ConflictsUnseen,
     DestinationChanged,
+    FaultyCounted,
     FileHeldBack,
     FileReleased,
     HeldCounted,
@@ -114,6 +115,10 @@ def _unseen(old: Snapshot, news: ConflictsUnseen, _now: float) -> Snapshot:
     return replace(old, conflicts=news.count, last_conflicts=news.last)
 
 
+def _faulty(old: Snapshot, news: FaultyCounted, _now: float) -> Snapshot:
+    return replace(old, faulty=news.files)
+
+
 def _held(old: Snapshot, news: FileHeldBack, _now: float) -> Snapshot:
     before = old.held.get(news.held.source)
     counts = _counted(old.held_counts, [before] if before else [], [news.held])
@@ -183,6 +188,7 @@ _FOLDS: Mapping[type, Callable[[Snapshot, Any, float], Snapshot]] = {
     Archived: _archived,
     ConflictKept: _conflict,
     ConflictsUnseen: _unseen,
+    FaultyCounted: _faulty,
     FileHeldBack: _held,
     FileReleased: _released,
     HeldCounted: _held_counted,

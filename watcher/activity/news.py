@@ -89,6 +89,13 @@ class ConflictsUnseen:
 
 
 @dataclass(frozen=True, slots=True)
+class FaultyCounted:
+    """How many files have a copy that `verify` found missing or altered, as the ledger has it."""
+
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
 class FileHeldBack:
     """A file stays behind; told when its reason changes, not each time it is tried."""
 
@@ -175,6 +182,7 @@ News = (
     | Archived
     | ConflictKept
     | ConflictsUnseen
+    | FaultyCounted
     | FileHeldBack
     | FileReleased
     | HeldCounted

@@ -55,6 +55,8 @@ class Snapshot:
     conflicts: int = 0
     last_conflicts: tuple[ConflictKept, ...] = ()
     """The last that nobody has looked at, newest first."""
+    faulty: int = 0
+    """Files of which a copy was missing or altered when it was verified last."""
     missed: int = 0
     rescanning: bool = False
     rescan: WalkResult = field(default_factory=WalkResult)

@@ -362,6 +362,10 @@ class Ledger:
         """Record when copies were read again, and what they were like: number, time, state."""
         self._store.write((sql.VERIFIED, list(results)))
 
+    def faulty(self) -> int:
+        """Count the files of which a copy was missing or altered when it was read again last."""
+        return self._one(sql.FAULTY, (), 0)
+
     def names_below(self, destination: str, folder: str) -> set[str]:
         """Return the paths, from an experiment's folder, of the copies that have valid receipts."""
         arguments = (key(folder), destination)

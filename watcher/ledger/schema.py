@@ -109,6 +109,8 @@ MIGRATIONS: tuple[str, ...] = (
     UPDATE held SET waits_for = CASE
         WHEN words LIKE '%, true]' THEN 2 WHEN words LIKE '%", "", %' THEN 0 ELSE 1 END;
     CREATE INDEX held_waits_for ON held (waits_for, since);
+
+    CREATE INDEX verified_faulty ON verified (receipt) WHERE result IN ('missing', 'altered');
     """,
 )
 """One script a version, in order; a script that was released is never changed again."""

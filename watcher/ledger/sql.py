@@ -215,6 +215,11 @@ TO_CHECK = f"""
     WHERE coalesce(at, 0) < ? AND {_CHECKED}
 """
 VERIFIED = "INSERT OR REPLACE INTO verified (receipt, at, result) VALUES [[(?, ?, ?)]]"
+# What was copied there again since is another copy; the index has exactly these results.
+FAULTY = """
+    SELECT count(DISTINCT file) FROM verified CROSS JOIN receipt ON receipt.id = verified.receipt
+    WHERE result IN ('missing', 'altered') AND at >= archived_at AND state = 1
+"""
 NAMES_BELOW = """
     SELECT name FROM folder CROSS JOIN receipt ON receipt.folder = folder.id
     WHERE folder.path = ? AND destination = ? AND state = 1

@@ -35,6 +35,7 @@ _WEIGHTS = {
     Matter.HELD: Nagios.CRITICAL,
     Matter.UNREADABLE: Nagios.CRITICAL,
     Matter.CONFLICT: Nagios.WARNING,
+    Matter.FAULTY: Nagios.WARNING,
     Matter.STRANDED: Nagios.WARNING,
     Matter.RETRIED: Nagios.WARNING,
     Matter.STARTING: Nagios.WARNING,
@@ -149,7 +150,7 @@ def _figures(status: Mapping[str, Any], limits: Thresholds, now: float) -> Itera
     yield f"oldest={oldest_for(status, now):.0f}s;{age};0"
     for name in ("archived", "missed_by_events"):
         yield f"{name}={status[name]}c;;;0"
-    for name in ("failed", "mismatches", "conflicts", "stranded"):
+    for name in ("failed", "mismatches", "conflicts", "faulty", "stranded"):
         yield f"{name}={status[name]};;;0"
     online = [view["state"] == "online" for view in status["destinations"].values()]
     yield f"online={sum(online)};;{len(online)}:;0;{len(online)}"

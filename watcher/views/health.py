@@ -24,6 +24,7 @@ REASONS = 3
 """How many of the reasons that hold files back are said, the commonest first."""
 
 STRANDED_MEND = "mark it read-only to have it archived, or remove it"
+FAULTY_MEND = "`watcher verify` names each: put it back from where it is whole, and verify again"
 UNREADABLE_MEND = "give the account that runs the watcher the right to read it"
 MISSING_ROOT_MEND = "make or mount it, or correct `data_roots` in the configuration"
 
@@ -51,6 +52,8 @@ class Matter(enum.StrEnum):
     HELD = "held"
     """A file waits for a person."""
     CONFLICT = "conflict"
+    FAULTY = "faulty"
+    """A copy was missing or altered when it was verified."""
     STRANDED = "stranded"
     UNREADABLE = "unreadable"
     STARTING = "starting"
@@ -138,6 +141,9 @@ def _for_a_person(snapshot: Snapshot) -> Iterator[Said]:
     if snapshot.conflicts:
         text = f"{words.count(snapshot.conflicts, 'conflict')} that nobody has looked at"
         yield Matter.CONFLICT, text
+    if snapshot.faulty:
+        files = words.count(snapshot.faulty, "archived file")
+        yield Matter.FAULTY, f"{files} missing or altered, as `watcher verify` found"
     if snapshot.rescan.stranded_count:
         text = f"{words.count(snapshot.rescan.stranded_count, 'stranded file')}, never finished"
         yield Matter.STRANDED, text

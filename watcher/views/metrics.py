@@ -90,6 +90,8 @@ def _left_behind(snapshot: Snapshot) -> Iterator[Metric]:
     what = "Those that differ from their producer's checksum"
     yield _one("mismatched_files", what, snapshot.mismatches)
     yield _one("conflicts", "Conflicts that nobody has looked at", snapshot.conflicts)
+    what = "Files of which a copy was missing or altered when it was verified last"
+    yield _one("faulty_files", what, snapshot.faulty)
     what = "Files that were never finished, untouched for long"
     yield _one("stranded_files", what, snapshot.rescan.stranded_count)
     yield _total("missed_hints", "Files that the rescan found and no hint told of", snapshot.missed)

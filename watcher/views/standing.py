@@ -7,6 +7,7 @@ from typing import Any
 
 from watcher.views import words
 from watcher.views.health import (
+    FAULTY_MEND,
     STRANDED_MEND,
     STYLES,
     Level,
@@ -85,6 +86,9 @@ def _left_lines(status: Mapping[str, Any]) -> Iterator[Row]:
         kept = f"{clash['destination']} holds another; kept as {clash['path']}"
         command = f"watcher resolve {words.quoted(clash['source'])}"
         yield from _item("conflict", clash["source"], kept, f"compare the two, then: {command}")
+    if status["faulty"]:
+        files = words.count(status["faulty"], "archived file")
+        yield from _item("verify", "", f"{files} missing or altered", FAULTY_MEND)
     for file in status["stranded_files"][:SHOWN]:
         since = f"never finished, untouched since {words.plainly(file['modified_at'])}"
         yield from _item("stranded", file["path"], since, STRANDED_MEND)

@@ -144,6 +144,7 @@ def _left_behind(snapshot: Snapshot) -> Status:
             {**asdict(c), "source": system.plain(c.source), "path": system.plain(c.path)}
             for c in snapshot.last_conflicts[:LAST]
         ],
+        "faulty": snapshot.faulty,
         "stranded": snapshot.rescan.stranded_count,
         "stranded_files": [_stranded(s) for s in snapshot.rescan.stranded[:NAMED]],
         "missed_by_events": snapshot.missed,
