@@ -112,6 +112,9 @@ def test_conflicts_are_counted_and_the_last_ones_are_named() -> None:
     assert state.conflicts == 103
     assert len(state.last_conflicts) == 50
     assert state.last_conflicts[0].source == "/data/99"
+    state = fold(state, ConflictKept("/data/99", "cache", "/cache/x"), 1.0)
+    assert (state.conflicts, len(state.last_conflicts)) == (103, 50), "it is one file"
+    assert [clash.source for clash in state.last_conflicts[:2]] == ["/data/99", "/data/98"]
 
 
 def test_a_backlog_tells_when_it_was_counted() -> None:

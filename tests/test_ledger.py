@@ -460,16 +460,17 @@ class TestHeldBack:
         assert any("verified_faulty" in str(step) for step in plan), "R12: not a look at each copy"
 
     def test_conflicts_are_counted_until_seen(self, ledger: Ledger) -> None:
-        """R4: a conflict is reported until someone has looked."""
+        """R4: a conflict is reported until someone has looked; one file is one, wherever it is."""
         ledger.record([receipt(file(), conflict=True), receipt(file(), "cache", conflict=True)])
-        ledger.record([receipt(file("other.txt"))])
+        ledger.record([receipt(file("other.txt")), receipt(file("more.txt"), conflict=True)])
         assert ledger.unseen_conflicts() == 2
         assert [r.path for r in ledger.last_unseen(1)] == [r.path for r in ledger.last_unseen(9)][
             :1
         ]
-        assert len(ledger.last_unseen(9)) == 2
+        assert [r.source for r in ledger.last_unseen(9)] == [file("more.txt").path, file().path]
         assert ledger.mark_conflict_seen(file("other.txt").path) == 0
-        assert ledger.mark_conflict_seen(file().path) == 2
+        assert ledger.mark_conflict_seen(file("more.txt").path) == 1
+        assert ledger.mark_conflict_seen(file().path) == 1
         assert ledger.unseen_conflicts() == 0
         ledger.record([receipt(file(), conflict=True)])
         assert ledger.unseen_conflicts() == 0, "the same conflict again is no news"

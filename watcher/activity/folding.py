@@ -107,8 +107,10 @@ def _paced(
 
 
 def _conflict(old: Snapshot, news: ConflictKept, _now: float) -> Snapshot:
-    last = (news, *old.last_conflicts)[:RECENT]
-    return replace(old, conflicts=old.conflicts + 1, last_conflicts=last)
+    others = tuple(one for one in old.last_conflicts if one.source != news.source)
+    is_new = len(others) == len(old.last_conflicts)  # else another destination's was told
+    last = (news, *others)[:RECENT]
+    return replace(old, conflicts=old.conflicts + is_new, last_conflicts=last)
 
 
 def _unseen(old: Snapshot, news: ConflictsUnseen, _now: float) -> Snapshot:

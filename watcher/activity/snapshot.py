@@ -53,6 +53,7 @@ class Snapshot:
     held_counts: Mapping[WaitsFor, int] = field(default_factory=lambda: MappingProxyType({}))
     """How many there are in all."""
     conflicts: int = 0
+    """Files; one that is a conflict at several destinations is one."""
     last_conflicts: tuple[ConflictKept, ...] = ()
     """The last that nobody has looked at, newest first."""
     faulty: int = 0

@@ -405,11 +405,11 @@ class Ledger:
     # Conflicts
 
     def unseen_conflicts(self) -> int:
-        """Count the copies that had to take a conflict name and that nobody has marked as seen."""
+        """Count the files that had to take a conflict name and that nobody has marked as seen."""
         return self._one(sql.UNSEEN_CONFLICTS, (), 0)
 
     def last_unseen(self, limit: int) -> list[Receipt]:
-        """Return the receipts of the last of them, the newest first."""
+        """Return the last receipt of each of the last of them, the newest first."""
         return self._store.read(sql.LAST_UNSEEN, (limit,), receipt_of)
 
     def mark_conflict_seen(self, source: str) -> int:

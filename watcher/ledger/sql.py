@@ -227,10 +227,14 @@ NAMES_BELOW = """
 
 # Conflicts
 
-UNSEEN_CONFLICTS = "SELECT count(*) FROM receipt WHERE conflict = 1 AND state = 1"
-LAST_UNSEEN = f"{RECEIPTS} WHERE conflict = 1 AND state = 1 ORDER BY receipt.id DESC LIMIT ?"
+UNSEEN_CONFLICTS = "SELECT count(DISTINCT file) FROM receipt WHERE conflict = 1 AND state = 1"
+LAST_UNSEEN = f"""
+    {RECEIPTS} WHERE receipt.id IN
+        (SELECT max(id) FROM receipt WHERE conflict = 1 AND state = 1 GROUP BY file)
+    ORDER BY receipt.id DESC LIMIT ?
+"""
 UNSEEN_OF = """
-    SELECT count(*) FROM file JOIN receipt ON receipt.file = file.id
+    SELECT count(DISTINCT file) FROM file JOIN receipt ON receipt.file = file.id
     WHERE source = ? AND conflict = 1 AND state = 1
 """
 SEEN = """
