@@ -17,7 +17,7 @@ from tests import scenes
 from tests.harness import Instrument
 from tests.scenes import NOW
 from tests.terminals import on_terminal
-from watcher.activity import FileHeldBack, HeldCounted, Snapshot, fold
+from watcher.activity import FileHeldBack, HeldCounted, Notice, Snapshot, fold
 from watcher.model import HeldBack, WaitsFor
 from watcher.views import standing, status
 from watcher.views.dashboard import render
@@ -267,6 +267,25 @@ def test_all_that_stays_behind_is_named_with_what_could_be_done() -> None:
         line, mend = re.search(rf"^{label} +(.*)\n +-> (.*)$|\Z", text, re.MULTILINE).groups()
         assert line, label
         assert mend, label
+
+
+def test_what_is_only_good_to_know_pushes_no_warning_out() -> None:
+    """R11: and where only the last are told, that is said."""
+    warnings = [(9.0, Notice("warning", f"warning {n}")) for n in range(30)]
+    state = scenes.told([*warnings, *[(8.0, Notice("info", "fine"))] * 60], scenes.calm())
+    told = status.status_of(state, NOW)
+    assert [one["text"] for one in told["warnings"]] == [f"warning {n}" for n in range(30)]
+    text = standing.text(told, NOW)
+    assert re.findall(r"^  warning  .*?(\d+)$", text, re.MULTILINE) == [
+        "25",
+        "26",
+        "27",
+        "28",
+        "29",
+    ]
+    assert "warnings   the last 5; `status --json` has more" in text
+    few = scenes.told(warnings[:5], scenes.calm())
+    assert "the last" not in standing.text(status.status_of(few, NOW), NOW)
 
 
 def test_what_is_on_the_way_is_named() -> None:

@@ -178,6 +178,8 @@ def _space(old: Snapshot, news: SpaceMeasured, _now: float) -> Snapshot:
 
 
 def _notice(old: Snapshot, news: Notice, _now: float) -> Snapshot:
+    if news.level == "info":
+        return old  # only good to know: the log has it
     return replace(old, notices=(*old.notices, news)[-RECENT:])
 
 

@@ -65,6 +65,7 @@ class Snapshot:
     space: Mapping[str, SpaceMeasured] = field(default_factory=lambda: MappingProxyType({}))
     """By data root, one for each volume."""
     notices: tuple[Notice, ...] = ()
+    """The last that an operator should act on or know of; the newest comes last."""
     as_of: float = 0.0
 
     @property

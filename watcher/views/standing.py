@@ -94,6 +94,8 @@ def _left_lines(status: Mapping[str, Any]) -> Iterator[Row]:
         yield from _item("stranded", file["path"], since, STRANDED_MEND)
     for error in status["rescan"]["errors"][:SHOWN]:
         yield from _item("unreadable", "", error, unreadable_mend(error))
+    if len(status["warnings"]) > SHOWN:
+        yield "  warnings", f"the last {SHOWN}; `status --json` has more, the log has all", ""
     for told in status["warnings"][-SHOWN:]:
         yield from _item("warning", "", told["text"], told["mend"])
 

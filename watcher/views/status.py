@@ -106,9 +106,8 @@ def _backlog(snapshot: Snapshot, now: float) -> Status:
 
 
 def _warnings(snapshot: Snapshot) -> Status:
-    """Tell what an operator was told since it started, but for what is only good to know."""
-    told = [asdict(notice) for notice in snapshot.notices if notice.level != "info"]
-    return {"warnings": told[-LAST:]}
+    """Tell what an operator was told last, but for what is only good to know."""
+    return {"warnings": [asdict(notice) for notice in snapshot.notices]}
 
 
 def _archived(snapshot: Snapshot) -> Status:
