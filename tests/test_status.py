@@ -192,6 +192,18 @@ def test_the_last_word_says_that_it_ended(tmp_path: Path) -> None:
     assert "archive      was online since" in text
 
 
+def test_an_old_word_of_a_watcher_that_runs_is_not_how_it_is(tmp_path: Path) -> None:
+    """R11: its disk may be full, or it hangs; what it said last is told as that."""
+    file = status.StatusFile(str(tmp_path / "status.json"))
+    file.write(scenes.calm())
+    said = status.read(str(tmp_path / "status.json"))
+    assert said
+    at = datetime.fromisoformat(said["written_at"]).timestamp()
+    assert status.doubted(said, at + 1.5 * status.HEARTBEAT) is said
+    text = standing.text(status.doubted(said, at + 3 * status.HEARTBEAT), NOW)
+    assert text.startswith("health       ATTENTION: the watcher has not said a word since 2")
+
+
 def test_a_folder_that_can_not_be_written_is_told_once_not_raised(tmp_path: Path) -> None:
     """R11: whoever looks from another console would wonder."""
     told: list[str] = []

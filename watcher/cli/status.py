@@ -75,5 +75,7 @@ def _show(config: Config, *, again: bool) -> None:
 
 def _told(config: Config) -> dict[str, Any]:
     from watcher import report
+    from watcher.views.status import doubted
 
-    return report.status(config) or report.nothing(config)
+    said = report.status(config)
+    return doubted(said, time.time()) if said else report.nothing(config)

@@ -288,6 +288,14 @@ def ended(status: Mapping[str, Any]) -> Status:
     return gone(status, f"no watcher runs since {at}{why}")
 
 
+def doubted(status: Status, now: float) -> Status:
+    """Correct a status that a watcher which runs should have written anew long ago."""
+    if not status["running"] or is_fresh(status, now):
+        return status
+    since = words.plainly(status["written_at"])
+    return gone(status, f"the watcher has not said a word since {since}: it hangs, or can't write")
+
+
 def gone(status: Mapping[str, Any], text: str) -> Status:
     """Tell a status that is worth nothing any more, for the reason `text`."""
     health = Health(Level.ATTENTION, (Finding(Level.ATTENTION, Matter.GONE, text),))
