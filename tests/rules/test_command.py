@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -219,7 +220,16 @@ def test_a_dry_run_works_beside_a_running_watcher(instrument):
     stopped(instrument)
 
 
+@pytest.fixture
+def hangs_up() -> Iterator[None]:
+    """Have what is started here hear of it, though the tests may have been started by `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @on_posix
+@pytest.mark.usefixtures("hangs_up")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_a_signal_ends_it_cleanly(instrument, name):
     """R5: exit code 0, the signal in the log, the lock free, nothing left half done."""
