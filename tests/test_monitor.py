@@ -85,3 +85,12 @@ def test_rare_looks_are_rare(monkeypatch: pytest.MonkeyPatch):
     with running(lambda: False, rare=lambda: rare.append(1)):
         count = len(rare)
         wait_until(lambda: len(rare) > count + 2, 5.0)
+
+
+def test_R9_news_that_keep_coming_put_no_rare_look_off(monkeypatch: pytest.MonkeyPatch):
+    """Whether the observer still watches is looked at by the clock, not once in so many looks."""
+    monkeypatch.setattr(monitor, "REST", 0.2)
+    rare, often = [], []
+    with running(lambda: bool(often.append(1)), rare=lambda: rare.append(1)) as watching:
+        wait_until(lambda: watching.wake() or len(rare) > 4, 20.0, every=0.03)
+    assert len(often) < 12 * len(rare)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 logger = logging.getLogger(__name__)
@@ -34,7 +36,7 @@ class Monitor:
         self._rare = tuple(rare)
         self._stop = stop
         self._happened = threading.Event()
-        self._rested = REST
+        self._next_rare = -math.inf
 
     def wake(self, _news: object = None) -> None:
         """Look soon: something happened. Never waits."""
@@ -45,14 +47,14 @@ class Monitor:
         """Look until stopped: the body of a thread."""
         while not self._stop.wait(TICK):
             self._happened.clear()
-            self._rested += TICK
-            if not self._look() and not self._happened.wait(REST - TICK):
-                self._rested = REST
+            if not self._look():
+                self._happened.wait(REST - TICK)
 
     def _look(self) -> bool:
         """Look everywhere; what goes wrong in one place keeps nobody from the others (R11)."""
-        if self._rested >= REST:
-            self._rested = 0.0
+        now = time.monotonic()
+        if now >= self._next_rare:
+            self._next_rare = now + REST
             for look in self._rare:
                 self._surviving(look)
         wanted = [self._surviving(look) for look in self._looks]
