@@ -311,7 +311,7 @@ class Instrument:
     # The daemon
 
     def start(self, *arguments: str, seconds: float = PATIENCE) -> Watcher:
-        """Start `watcher run --headless` and return when it says that it runs."""
+        """Start `watcher run --headless` and return when it has looked at all there is."""
         watcher = self.launch(*arguments)
         with contextlib.suppress(AssertionError):  # asking costs as much as starting does
             wait_until(lambda: watcher.output or not watcher.is_running, _SILENCE)
@@ -327,7 +327,8 @@ class Instrument:
     def _runs(self, pid: int) -> bool:
         status = self.status()
         # a launcher (py.exe, a virtual environment's on Windows) has a child that is the watcher
-        return bool(status["running"]) and (status["pid"] == pid or os.name == "nt")
+        is_it = status["pid"] == pid or os.name == "nt"
+        return bool(status["running"] and is_it and status["next_rescan"])
 
     def stop(self, seconds: float = STOPPING) -> int:
         """Ask the watcher to end and return its exit code."""

@@ -22,7 +22,7 @@ def start(
     library: Path | None = None,
     **environment: str,
 ) -> Watcher:
-    """Start a watcher, and return when it says that it runs.
+    """Start a watcher, and return when it has looked at all there is.
 
     Args:
         instrument: what it works for.
@@ -44,7 +44,7 @@ def start(
         variables["LD_PRELOAD"] = str(library)
     (instrument.state / "status.json").unlink(missing_ok=True)
     watcher = instrument.watcher = Watcher([*before, *command], variables, instrument.folder)
-    instrument.wait_until(lambda: reported(instrument).get("pid"))
+    instrument.wait_until(lambda: reported(instrument).get("next_rescan"))
     return watcher
 
 
