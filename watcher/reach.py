@@ -158,7 +158,7 @@ class Reach:
         try:
             system.remove_part(part)
         except OSError:
-            if not _is_absent(part):  # where nothing may be written that is refused, too
+            if system.look(part):  # where nothing may be written that is refused, too
                 raise
         os.stat(os.path.dirname(part))  # else it has only gone with the whole folder
         self._left.discard(part)
@@ -297,14 +297,6 @@ class Reach:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _is_absent(path: str) -> bool:
-    try:
-        os.lstat(path)
-    except OSError as error:
-        return system.is_absent(error)
-    return False
 
 
 def mount_above(path: str, seen: str) -> str | None:

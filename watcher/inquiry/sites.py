@@ -103,7 +103,7 @@ class Sites:
         return [
             (path, f"{words.size(stat.st_size)}, last changed {words.dated(stat.st_mtime)}")
             for folder in _folders(depot, experiment)
-            if (stat := _look(path := os.path.join(folder, relative)))
+            if (stat := system.look(path := os.path.join(folder, relative)))
         ]
 
     def owner_of(self, path: str) -> str:
@@ -125,7 +125,7 @@ class Sites:
             return Stand(1, unseen(error))
 
     def _seen(self, receipt: Receipt) -> Stand:
-        stat = _look(system.native(receipt.path))
+        stat = system.look(system.native(receipt.path))
         if stat is None:
             self.look(receipt.destination)  # where a share dropped out, nothing is there
             return _CLEANED if self._is_cleaned(receipt.destination) else _GONE
@@ -144,15 +144,6 @@ def unseen(error: OSError | WatcherError) -> str:
 def said(error: OSError | WatcherError) -> str:
     """Say an error and what to do about it, on one line."""
     return "; ".join(filter(None, words_of(error)))
-
-
-def _look(path: str) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except OSError as error:
-        if not system.is_absent(error):
-            raise
-        return None
 
 
 def _folders(depot: Depot, experiment: str) -> Iterator[str]:

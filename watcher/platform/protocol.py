@@ -56,6 +56,20 @@ class System(Protocol):
         A share that doesn't answer makes Windows say much the same as a file that is missing.
         """
 
+    def look(self, path: str) -> os.stat_result | None:
+        """Look at whatever has a name; None if nothing has.
+
+        Raises:
+            OSError: nobody can tell.
+
+        """
+        try:
+            return os.lstat(path)
+        except OSError as error:
+            if not self.is_absent(error):
+                raise
+            return None
+
     def marked_at(self, stat: os.stat_result) -> float | None:
         """Return when the file was marked, in seconds; None where a stat doesn't tell."""
 

@@ -67,22 +67,13 @@ def candidates(record: Record, place: ArchivePath, checksum: Checksum) -> Iterat
 
 def is_taken(place: ArchivePath) -> bool:
     """Tell whether anything at all has that name; an error that doesn't tell is raised."""
-    return _look(place.path) is not None
+    return system.look(place.path) is not None
 
 
 def may_hold(path: str, size: int) -> bool:
     """Tell whether a plain file of that size is there."""
-    stat = _look(path)
+    stat = system.look(path)
     return stat is not None and system.is_plain_file(stat) and stat.st_size == size
-
-
-def _look(path: str) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except OSError as error:
-        if not system.is_absent(error):
-            raise
-        return None
 
 
 def holds(
