@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from watcher.cli import moments
 from watcher.cli.exits import Exit
-from watcher.cli.options import ConfigFile, Json
+from watcher.cli.options import ConfigFile, Json, refuse_unknown
 from watcher.cli.printing import Array, say
 from watcher.cli.progress import is_terminal
 
@@ -52,7 +52,7 @@ def verify(
     from watcher.verification import verify as findings_of
 
     loaded = load(config)
-    _refuse_unknown(destination, [one.name for one in loaded.destinations])
+    refuse_unknown(destination, [one.name for one in loaded.destinations])
     asked = Asked(
         destination,
         experiment,
@@ -84,13 +84,6 @@ def verify(
     for line in _summary(tally, time.monotonic() - started):
         _tell(line, json=json)
     return Exit.DONE if tally.is_clean else Exit.LEFT_BEHIND
-
-
-def _refuse_unknown(destination: str | None, names: Sequence[str]) -> None:
-    if destination not in {None, *names}:
-        raise typer.BadParameter(
-            f"--destination: found {destination!r}, expected one of {', '.join(names)}"
-        )
 
 
 def _row(finding: Finding) -> dict[str, Any]:
