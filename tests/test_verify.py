@@ -116,6 +116,18 @@ def test_only_an_experiment_is_looked_at(archived):
     assert verified(archived, "--experiment", "RB2") == (0, {"ok": ["other.txt"]})
 
 
+def test_R10_a_damaged_ledger_is_set_aside_and_that_is_said(archived):
+    """What is recorded at the destinations is compared all the same."""
+    ledger = archived.state / "ledger.sqlite"
+    content = ledger.read_bytes()
+    ledger.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    done = archived.run("verify")
+    assert done.returncode == 0, done
+    assert f"{2 * (FILES + 1)} ok" in done.stdout
+    said = (done.stdout + done.stderr).replace("\n", " ")
+    assert "it is set aside and a new one begun; no file is lost" in said
+
+
 def test_an_experiment_of_which_nothing_is_known_is_wrong_usage(archived):
     """A check that checked nothing must not look fine, because of a slip of the finger."""
     done = archived.run("verify", "--experiment", "RB3", "--json")

@@ -22,7 +22,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -73,10 +73,11 @@ def verify(config: Config, asked: Asked, tally: Tally) -> Generator[Finding, Non
         tally: filled as it goes on.
 
     """
-    ledger = _ledger(config, tally)
+    told: list[Notice] = []
+    ledger = _ledger(config, tally, told.append)
     try:
         parts = PartNames("", "")
-        depots = depots_of(config, parts, lambda told: tally.remarks.append(told.text), ledger)
+        depots = depots_of(config, parts, lambda one: tally.remarks.append(one.text), ledger)
         wanted = [d for n, d in depots.items() if asked.destination in {None, n}]
         rounds = [_Round(config, depot, asked, tally, ledger) for depot in wanted]
         reached = [one for one in rounds if one.begin()]
@@ -89,9 +90,11 @@ def verify(config: Config, asked: Asked, tally: Tally) -> Generator[Finding, Non
         if ledger is not None:
             tally.unkept = tally.unkept or ledger.trouble
             ledger.close()
+        if not tally.unkept:  # which tells of trouble in its own words
+            tally.remarks += ("; ".join(filter(None, (n.text, n.mend))) for n in told)
 
 
-def _ledger(config: Config, tally: Tally) -> Ledger | None:
+def _ledger(config: Config, tally: Tally, tell: Callable[[Notice], None]) -> Ledger | None:
     """Open the ledger: for writing where that can be, never creating one."""
     path = os.path.join(config.state_dir, LEDGER_NAME)
     try:
@@ -103,16 +106,12 @@ def _ledger(config: Config, tally: Tally) -> Ledger | None:
         tally.unkept = "" if found is None else "the ledger can't be written to"
         return found
     found.close()
-    ledger = Ledger.open(path, _hear)
+    ledger = Ledger.open(path, tell)
     if not ledger.trouble:
         return ledger
     tally.unkept = ledger.trouble
     ledger.close()
     return Ledger.peek(path)
-
-
-def _hear(_notice: Notice) -> None:
-    """Its trouble is told at the end."""
 
 
 def _is_known(experiment: str | None, rounds: Sequence[_Round], ledger: Ledger | None) -> bool:

@@ -75,7 +75,7 @@ class Tally:
     unkept: str = ""
     """Why the result could not be kept in the ledger; empty if it was, or there is none."""
     remarks: list[str] = field(default_factory=list)
-    """What was set right on the way."""
+    """What was set right on the way, or aside."""
     nowhere: list[str] = field(default_factory=list)
     """Where the experiment was looked for that has neither a record nor a folder."""
     interrupted: bool = False
