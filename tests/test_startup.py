@@ -132,6 +132,7 @@ WHERE = [
     "C:\\" + "x" * 240 + "\\pythonw.exe",
     r"\\srv\share\py\pythonw.exe",
     r"\\srv\inst$\Jürgen 日本\pythonw.exe",
+    "\\\\srv\\share\\" + "日" * 200 + "\\pythonw.exe",
 ]
 
 
